@@ -1,0 +1,1 @@
+"""The site, and the ground that every desk stands on."""

@@ -1,0 +1,22 @@
+"""Tables that every desk needs once."""
+
+from backoffice.core.models.audit import AuditRecord, AuditSeal
+from backoffice.core.models.delivery import IdempotencyRecord, OutboxEvent
+from backoffice.core.models.entities import Brand, LegalEntity
+from backoffice.core.models.jobs import Job, JobRun, ProcessHeartbeat
+from backoffice.core.models.users import Team, TeamMembership, User
+
+__all__ = [
+    "AuditRecord",
+    "AuditSeal",
+    "Brand",
+    "IdempotencyRecord",
+    "Job",
+    "JobRun",
+    "LegalEntity",
+    "OutboxEvent",
+    "ProcessHeartbeat",
+    "Team",
+    "TeamMembership",
+    "User",
+]

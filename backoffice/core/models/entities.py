@@ -1,0 +1,46 @@
+"""Who the broker is: legal entities and the brands they trade under. Everything belongs to one."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from backoffice.core.fields import CurrencyField
+from backoffice.kernel.ids import uuid7
+
+
+class LegalEntity(models.Model):
+    """A licensed company. Its books, clients and staff are kept apart from every other entity's."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    code = models.SlugField(max_length=32, unique=True)
+    name = models.CharField(max_length=160)
+    country = models.CharField(max_length=2)
+    regulator = models.CharField(max_length=80, blank=True)
+    licence_number = models.CharField(max_length=80, blank=True)
+    base_currency = CurrencyField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["code"]
+        verbose_name_plural = "legal entities"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Brand(models.Model):
+    """A name and a look under which an entity meets its clients."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="brands")
+    code = models.SlugField(max_length=32, unique=True)
+    name = models.CharField(max_length=160)
+    accent_colour = models.CharField(max_length=7, default="#1f4e79")
+    support_email = models.EmailField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return self.name

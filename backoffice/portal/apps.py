@@ -1,0 +1,11 @@
+"""Registers the client portal with Django."""
+
+from django.apps import AppConfig
+
+
+class PortalConfig(AppConfig):
+    """The shell of the client portal."""
+
+    name = "backoffice.portal"
+    label = "portal"
+    verbose_name = "Client portal"

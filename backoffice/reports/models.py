@@ -1,0 +1,62 @@
+"""Issued reports: the bytes that left the house, with their digest and signature; and the schedules that issue them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from backoffice.core.models import LegalEntity
+from backoffice.kernel import clock
+from backoffice.kernel.ids import uuid7
+
+
+class IssuedReport(models.Model):
+    """A report as it was issued. The row never changes; a re-run is a new row, compared by `rows_digest`."""
+
+    class Format(models.TextChoices):
+        CSV = "csv", "CSV"
+        PDF = "pdf", "PDF"
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="issued_reports")
+    definition = models.CharField(max_length=60)
+    as_of = models.DateField(help_text="Business day that the report is about.")
+    recorded_until = models.DateTimeField(help_text="What was recorded later is not in it.")
+    format = models.CharField(max_length=4, choices=Format.choices)
+    stored_path = models.CharField(max_length=255)
+    file_name = models.CharField(max_length=160)
+    size_bytes = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    signature = models.BinaryField(help_text="Detached Ed25519 signature of the bytes.")
+    signing_key_id = models.CharField(max_length=32)
+    row_count = models.IntegerField()
+    rows_digest = models.CharField(max_length=64)
+    issued_at = models.DateTimeField(default=clock.now, editable=False)
+    issued_by = models.CharField(max_length=200)
+    issued_by_user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["definition", "as_of"], name="reports_issued_day")]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+
+class ReportSchedule(models.Model):
+    """Issue a report in a format after each business day of an entity."""
+
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="report_schedules")
+    definition = models.CharField(max_length=60)
+    format = models.CharField(max_length=4, choices=IssuedReport.Format.choices)
+    is_enabled = models.BooleanField(default=True)
+    last_business_day = models.DateField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["entity", "definition", "format"]
+        constraints = [
+            models.UniqueConstraint(fields=["entity", "definition", "format"], name="reports_schedule_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.definition} {self.format} for {self.entity}"

@@ -1,0 +1,19 @@
+"""Settings of the test suite: the real servers, quicker password hashing, mail kept in memory, files in a temporary folder."""
+
+from __future__ import annotations
+
+import tempfile
+
+from backoffice.settings import *  # noqa: F403
+from backoffice.settings import STORAGES, WHITENOISE_USE_FINDERS  # noqa: F401
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": tempfile.mkdtemp(prefix="backoffice-test-files-")},
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+LOGGING = {"format": "console", "level": "WARNING"}

@@ -1,0 +1,193 @@
+"""The double-entry ledger. It knows accounts, entries and holds, and no desk.
+
+The database itself keeps the books right (see the second migration): an entry that does not balance per currency is
+refused, checked once per entry; postings cannot be added to an entry later; entries and postings are never changed or
+deleted; balances follow postings in the same transaction; a floor (wallets: zero) cannot be crossed; a closed day takes
+no entry.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from backoffice.core.fields import AmountField, CurrencyField
+from backoffice.core.models import LegalEntity
+from backoffice.kernel import clock
+from backoffice.kernel.ids import uuid7
+from funding.ledger.chart import AccountClass, AccountKind
+
+
+class LedgerAccount(models.Model):
+    """An account of the chart, of one entity, in one currency, perhaps of one owner."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="ledger_accounts")
+    kind = models.CharField(max_length=24, choices=AccountKind.choices)
+    account_class = models.CharField(max_length=10, choices=AccountClass.choices)
+    currency = CurrencyField()
+    owner_type = models.CharField(
+        max_length=24, blank=True, help_text="Such as trading_account, client, partner, bank."
+    )
+    owner_id = models.BigIntegerField(default=0)
+    name = models.CharField(max_length=160)
+    is_debit_normal = models.BooleanField()
+    is_frozen = models.BooleanField(default=False, help_text="A frozen account takes no debit until it is released.")
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["entity", "kind", "currency", "owner_type", "owner_id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["entity", "kind", "currency", "owner_type", "owner_id"], name="ledger_account_unique"
+            ),
+        ]
+        indexes = [models.Index(fields=["owner_type", "owner_id"], name="ledger_account_owner")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AccountBalance(models.Model):
+    """The running balance in the account's normal side, kept by trigger from postings and holds."""
+
+    account = models.OneToOneField(LedgerAccount, on_delete=models.PROTECT, primary_key=True, related_name="balance")
+    balance = AmountField(default=0)
+    held = AmountField(default=0)
+    floor = AmountField(null=True)
+    debits = AmountField(default=0)
+    credits = AmountField(default=0)
+    version = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(floor__isnull=True) | Q(balance__gte=F("floor") + F("held")),
+                name="ledger_balance_floor",
+            ),
+            models.CheckConstraint(condition=Q(held__gte=0), name="ledger_balance_held_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id}: {self.balance}"
+
+
+class JournalEntry(models.Model):
+    """One balanced booking, dated to a business day, with the key that makes a repeat harmless."""
+
+    class Kind(models.TextChoices):
+        DEPOSIT = "deposit", "Deposit"
+        WITHDRAWAL = "withdrawal", "Withdrawal"
+        TRANSFER = "transfer", "Transfer"
+        BALANCE_OPERATION = "balance_operation", "Balance operation"
+        TRADING_RESULT = "trading_result", "Trading result"
+        COMMISSION = "commission", "Commission"
+        ADJUSTMENT = "adjustment", "Adjustment"
+        REVERSAL = "reversal", "Reversal"
+
+    id = models.BigAutoField(primary_key=True)
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="journal_entries")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    business_day = models.DateField()
+    refers_to_day = models.DateField(null=True, help_text="The closed day that an adjustment concerns.")
+    description = models.CharField(max_length=255)
+    idempotency_key = models.CharField(max_length=160, unique=True)
+    input_hash = models.BinaryField(max_length=32)
+    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversed_by")
+    reason = models.TextField(blank=True)
+    actor = models.CharField(max_length=200)
+    source_type = models.CharField(max_length=40, blank=True)
+    source_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "journal entries"
+        indexes = [
+            models.Index(fields=["entity", "business_day"], name="ledger_entry_day"),
+            models.Index(fields=["source_type", "source_id"], name="ledger_entry_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"entry {self.pk}: {self.description}"
+
+
+class Posting(models.Model):
+    """One side of an entry on one account; the amount is positive, the side says debit or credit."""
+
+    class Side(models.TextChoices):
+        DEBIT = "D", "Debit"
+        CREDIT = "C", "Credit"
+
+    id = models.BigAutoField(primary_key=True)
+    entry = models.ForeignKey(JournalEntry, on_delete=models.PROTECT, related_name="postings", db_index=False)
+    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="postings", db_index=False)
+    currency = CurrencyField()
+    side = models.CharField(max_length=1, choices=Side.choices)
+    amount = AmountField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "account"], name="ledger_posting_once_per_account"),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="ledger_posting_amount_positive"),
+            models.CheckConstraint(condition=Q(side__in=["D", "C"]), name="ledger_posting_side_known"),
+        ]
+        indexes = [models.Index(fields=["account", "id"], name="ledger_posting_account")]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.amount} {self.currency}"
+
+
+class Hold(models.Model):
+    """Money set aside on an account before an outside call: pending, then posted, voided or expired."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Pending"
+        POSTED = "posted", "Posted"
+        VOIDED = "voided", "Voided"
+        EXPIRED = "expired", "Expired"
+
+    id = models.BigAutoField(primary_key=True)
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="holds")
+    amount = AmountField()
+    state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
+    idempotency_key = models.CharField(max_length=160, unique=True)
+    input_hash = models.BinaryField(max_length=32)
+    reason = models.CharField(max_length=255)
+    entry = models.ForeignKey(JournalEntry, on_delete=models.PROTECT, null=True, related_name="holds")
+    expires_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="ledger_hold_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(state__in=["pending", "posted", "voided", "expired"]),
+                name="ledger_hold_state_known",
+            ),
+            models.CheckConstraint(condition=~Q(state="posted") | Q(entry__isnull=False), name="ledger_hold_posted_by"),
+        ]
+
+    def __str__(self) -> str:
+        return f"hold {self.pk} {self.amount} {self.state}"
+
+
+class ClosedDay(models.Model):
+    """A day whose books are closed for an entity; what concerns it later is an adjustment in the open day."""
+
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="closed_days")
+    business_day = models.DateField()
+    closed_at = models.DateTimeField(default=clock.now, editable=False)
+    closed_by = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["-business_day"]
+        constraints = [models.UniqueConstraint(fields=["entity", "business_day"], name="ledger_closedday_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.entity_id} {self.business_day}"

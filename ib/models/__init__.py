@@ -1,0 +1,19 @@
+"""Introducing brokers: who they are, how they hang together, what they are promised, and what they earned."""
+
+from ib.models.partners import ClientReferral, Partner, PartnerEdge
+from ib.models.plans import Agreement, Plan, PlanRule, PlanVersion
+from ib.models.settlement import CommissionLine, RateCardEntry, RateCardVersion, SettlementBatch
+
+__all__ = [
+    "Agreement",
+    "ClientReferral",
+    "CommissionLine",
+    "Partner",
+    "PartnerEdge",
+    "Plan",
+    "PlanRule",
+    "PlanVersion",
+    "RateCardEntry",
+    "RateCardVersion",
+    "SettlementBatch",
+]

@@ -1,0 +1,11 @@
+"""Registers the platform operations desk with Django."""
+
+from django.apps import AppConfig
+
+
+class PlatformOpsConfig(AppConfig):
+    """Servers, accounts, symbols, deals and the business day."""
+
+    name = "platform_ops"
+    label = "platform_ops"
+    verbose_name = "Platform operations"

@@ -1,0 +1,33 @@
+"""Trading servers and what happens on them."""
+
+from platform_ops.models.accounts import AccountDimension, AccountGroup, AccountType, TradingAccount
+from platform_ops.models.business_day import BusinessDay, BusinessDayStep
+from platform_ops.models.ingest import IngestBatch, OpenPositionMark, StatementImport
+from platform_ops.models.prices import DailyPrice, FxReferenceRate, Quote
+from platform_ops.models.servers import TradingServer
+from platform_ops.models.symbols import ServerSymbol, Symbol, SymbolGroup, SymbolSpec
+from platform_ops.models.trading import BalanceOperation, Deal, Position, Trade
+
+__all__ = [
+    "AccountDimension",
+    "AccountGroup",
+    "AccountType",
+    "BalanceOperation",
+    "BusinessDay",
+    "BusinessDayStep",
+    "DailyPrice",
+    "Deal",
+    "FxReferenceRate",
+    "IngestBatch",
+    "OpenPositionMark",
+    "Position",
+    "Quote",
+    "ServerSymbol",
+    "StatementImport",
+    "Symbol",
+    "SymbolGroup",
+    "SymbolSpec",
+    "Trade",
+    "TradingAccount",
+    "TradingServer",
+]

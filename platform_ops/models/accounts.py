@@ -1,0 +1,120 @@
+"""Trading accounts, how they are catalogued, and the dimensions that other desks write on them."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.db import models
+from django.db.models import Q
+
+from backoffice.core.access import ScopedQuerySet
+from backoffice.core.fields import CurrencyField
+from backoffice.core.models import LegalEntity
+from backoffice.kernel import clock
+from backoffice.kernel.ids import uuid7
+from platform_ops.models.servers import TradingServer
+
+
+class AccountType(models.Model):
+    """An offer of the catalogue, such as Standard, ECN or Cent."""
+
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="account_types")
+    code = models.SlugField(max_length=40)
+    name = models.CharField(max_length=80)
+
+    class Meta:
+        ordering = ["entity", "code"]
+        constraints = [models.UniqueConstraint(fields=["entity", "code"], name="platform_accounttype_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AccountGroup(models.Model):
+    """A group on a server, such as `real\\standard-usd`."""
+
+    server = models.ForeignKey(TradingServer, on_delete=models.PROTECT, related_name="groups")
+    name = models.CharField(max_length=120)
+    account_type = models.ForeignKey(AccountType, on_delete=models.PROTECT, null=True, blank=True)
+    currency = CurrencyField()
+
+    class Meta:
+        ordering = ["server", "name"]
+        constraints = [models.UniqueConstraint(fields=["server", "name"], name="platform_accountgroup_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TradingAccount(models.Model):
+    """An account on a server. Without a client it waits in the queue of unassigned accounts."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", "Active"
+        READ_ONLY = "read_only", "Read only"
+        CLOSED = "closed", "Closed"
+
+    class PositionMode(models.TextChoices):
+        HEDGING = "hedging", "Hedging"
+        NETTING = "netting", "Netting"
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    server = models.ForeignKey(TradingServer, on_delete=models.PROTECT, related_name="accounts")
+    login = models.CharField(max_length=32)
+    client = models.ForeignKey(
+        "crm.Client", on_delete=models.PROTECT, null=True, blank=True, related_name="trading_accounts"
+    )
+    group = models.ForeignKey(AccountGroup, on_delete=models.PROTECT, null=True, blank=True, related_name="accounts")
+    account_type = models.ForeignKey(AccountType, on_delete=models.PROTECT, null=True, blank=True)
+    name = models.CharField(max_length=160, blank=True)
+    currency = CurrencyField()
+    leverage = models.PositiveIntegerField(null=True, blank=True)
+    position_mode = models.CharField(max_length=8, choices=PositionMode.choices, default=PositionMode.HEDGING)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
+    is_demo = models.BooleanField(default=False)
+    opened_at = models.DateTimeField(default=clock.now)
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["server", "login"]
+        constraints = [models.UniqueConstraint(fields=["server", "login"], name="platform_account_login_unique")]
+        indexes = [
+            models.Index(
+                fields=["server", "login"],
+                name="platform_account_unassigned",
+                condition=Q(client__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.login} ({self.currency})"
+
+
+class AccountDimension(models.Model):
+    """A dated fact that exposure, plans and reports group by: A/B book, client class, partner path, campaign code.
+
+    Each desk writes its own dimension; of one dimension an account has one value at a time.
+    """
+
+    account = models.ForeignKey(TradingAccount, on_delete=models.CASCADE, related_name="dimensions")
+    dimension = models.CharField(max_length=40)
+    value = models.CharField(max_length=160)
+    validity = DateTimeRangeField()
+
+    class Meta:
+        ordering = ["account", "dimension", "validity"]
+        constraints = [
+            ExclusionConstraint(
+                name="platform_dimension_no_overlap",
+                expressions=[
+                    ("account", RangeOperators.EQUAL),
+                    ("dimension", RangeOperators.EQUAL),
+                    ("validity", RangeOperators.OVERLAPS),
+                ],
+            ),
+            models.CheckConstraint(condition=Q(validity__isempty=False), name="platform_dimension_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.dimension}={self.value}"

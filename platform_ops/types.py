@@ -1,0 +1,47 @@
+"""Enumerations of what a trading server reports, with stable numbers (MetaTrader 5's where it has them)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Side(IntEnum):
+    """Direction of a deal or position; the value is the sign of the exposure."""
+
+    BUY = 1
+    SELL = -1
+
+
+class DealKind(IntEnum):
+    """What a row of the deal history is."""
+
+    BUY = 0
+    SELL = 1
+    BALANCE = 2
+    CREDIT = 3
+    CHARGE = 4
+    CORRECTION = 5
+    BONUS = 6
+    COMMISSION = 7
+    COMMISSION_DAILY = 8
+    COMMISSION_MONTHLY = 9
+    AGENT_DAILY = 10
+    AGENT_MONTHLY = 11
+    INTEREST = 12
+    BUY_CANCELED = 13
+    SELL_CANCELED = 14
+    DIVIDEND = 15
+    DIVIDEND_FRANKED = 16
+    TAX = 17
+    AGENT = 18
+    SO_COMPENSATION = 19
+    SO_CREDIT_COMPENSATION = 20
+
+
+class DealEntry(IntEnum):
+    """Whether a deal opens, closes, reverses, or closes by an opposite position."""
+
+    IN = 0
+    OUT = 1
+    INOUT = 2
+    OUT_BY = 3
