@@ -1,0 +1,156 @@
+"""Keeps a group of child processes: started in order, stopped in reverse order; one that dies ends all and is named.
+
+Owns the process's signal handlers while it runs. It must run in the main thread, because the children's death signal
+follows the thread that started them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+from backoffice.devstack.console import say
+from backoffice.devstack.errors import DevstackError
+from backoffice.devstack.process import Child, log_tail, stop
+
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WAKE_SECONDS = 0.25
+
+
+class EndRequested(Exception):  # noqa: N818 - not an error: somebody asked to stop
+    """A signal asked for the end while nothing was there to forward it to."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
+
+
+class DeadChildError(DevstackError):
+    """A child that should have gone on running has ended."""
+
+    def __init__(self, child: Child) -> None:
+        where = f"; its log is {child.log}" if child.log is not None else ""
+        super().__init__(f"{child.name} {child.describe_end()} unexpectedly{where}{log_tail(child.log)}")
+        self.child = child
+
+
+class Supervisor:
+    """Use as a context manager: on leaving, every child still running is stopped, the last started first."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+        self._requested: list[signal.Signals] = []
+        self.asked_to_end = False
+        self._earlier_handlers: dict[signal.Signals, object] = {}
+        self._wake_read, self._wake_write = os.pipe()
+        self._earlier_wakeup = -1
+
+    def __enter__(self) -> Supervisor:
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._earlier_wakeup = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        for number in END_SIGNALS:
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup was asked for
+            self._earlier_handlers[number] = signal.signal(number, self._on_end_signal)
+        self._earlier_handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _on_child_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop_all()
+        finally:
+            signal.set_wakeup_fd(self._earlier_wakeup)
+            for number, handler in self._earlier_handlers.items():
+                signal.signal(number, handler)  # type: ignore[arg-type]
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+    def _on_end_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.asked_to_end = True
+        self._requested.append(signal.Signals(number))
+
+    def add(self, child: Child) -> Child:
+        """Puts *child* under watch, as the next to be stopped."""
+        self._children.append(child)
+        return child
+
+    def stop_all(self) -> None:
+        """Stops every child in reverse order of starting. Signals that arrive meanwhile change nothing."""
+        while self._children:
+            child = self._children[-1]
+            if child.exit_status() is None:
+                stop(child)
+            self._children.pop()
+
+    def raise_if_ended(self) -> None:
+        """Raises DeadChildError for a watched child that has ended, EndRequested when a signal has come."""
+        for child in self._children:
+            if child.exit_status() is not None:
+                raise DeadChildError(child)
+        if self._requested:
+            raise EndRequested(self._requested.pop(0))
+
+    def wait(self, seconds: float = WAKE_SECONDS) -> None:
+        """Sleeps until a signal comes or a child ends, at most *seconds*."""
+        ready, _, _ = select.select([self._wake_read], [], [], seconds)
+        if ready:
+            os.read(self._wake_read, 4096)
+
+    def run(self, child: Child, *, tick: Callable[[], None] | None = None) -> int:
+        """Waits for *child*, which is expected to end, and returns its status as a shell shows it.
+
+        End signals are passed on to it. When a watched child dies first, *child* is stopped and DeadChildError raised.
+        """
+        try:
+            while True:
+                status = child.exit_status()
+                if status is not None:
+                    return status
+                while self._requested:
+                    self._pass_on(child, self._requested.pop(0))
+                for watched in self._children:
+                    if watched.exit_status() is not None:
+                        raise DeadChildError(watched)
+                if tick is not None:
+                    tick()
+                self.wait()
+        finally:
+            if child.exit_status() is None:
+                say(f"stopping {child.name}")
+                stop(child)
+
+    def run_until_ended(self) -> None:
+        """Waits until a watched child dies (DeadChildError) or a signal asks for the end (EndRequested)."""
+        while True:
+            self.raise_if_ended()
+            self.wait()
+
+    @staticmethod
+    def _pass_on(child: Child, number: signal.Signals) -> None:
+        if number is signal.SIGINT and _shares_terminal(child):
+            return  # the terminal has already sent Ctrl-C to the whole foreground group, the child included
+        child.popen.send_signal(number)
+
+
+def _on_child_signal(_number: int, _frame: FrameType | None) -> None:
+    """Nothing to do here: the signal's only purpose is to wake the waiting loop."""
+
+
+def _shares_terminal(child: Child) -> bool:
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        foreground = os.tcgetpgrp(terminal)
+        return foreground == os.getpgrp() == os.getpgid(child.pid)
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
