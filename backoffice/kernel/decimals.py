@@ -27,6 +27,18 @@ MAX_DECIMAL_PLACES = 18
 EXACT = Context(prec=WORKING_DIGITS, traps=[InvalidOperation, DivisionByZero, Overflow, FloatOperation])
 """The kernel's own context, so that no thread's or library's setting can change a result."""
 
+QUOTIENT_DIGITS = 34
+"""Significant digits of a quotient: an inverse or cross rate of this length still converts 10^15 exactly."""
+
+_QUOTIENT = Context(prec=QUOTIENT_DIGITS, traps=[InvalidOperation, DivisionByZero, Overflow, FloatOperation])
+
+
+def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """A quotient to QUOTIENT_DIGITS significant digits. Raises InvalidInput for a divisor of zero."""
+    if not divisor:
+        raise InvalidInput("Nothing can be divided by zero.", field="divisor", value=str(divisor))
+    return _QUOTIENT.divide(dividend, divisor)
+
 
 def exact_decimal(value: Decimal | int | str, *, field: str = "amount") -> Decimal:
     """Read a finite decimal number exactly.
