@@ -31,11 +31,7 @@ def is_business_day(day: date) -> bool:
 def next_business_day(day: date) -> date:
     """The first business day after `day`."""
     following = day + _ONE_DAY
-    return (
-        following
-        if is_business_day(following)
-        else following + timedelta(days=_DAYS_OF_WEEK - following.weekday())
-    )
+    return following if is_business_day(following) else following + timedelta(days=_DAYS_OF_WEEK - following.weekday())
 
 
 def previous_business_day(day: date) -> date:

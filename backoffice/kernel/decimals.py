@@ -60,9 +60,7 @@ def exact_decimal(value: Decimal | int | str, *, field: str = "amount") -> Decim
         try:
             number = Decimal(value)
         except InvalidOperation:
-            raise InvalidInput(
-                f"{field} is not a number: {value!r}.", field=field, value=str(value)
-            ) from None
+            raise InvalidInput(f"{field} is not a number: {value!r}.", field=field, value=str(value)) from None
     if not number.is_finite():
         raise InvalidInput(f"{field} must be finite, not {number}.", field=field, value=str(number))
     return number

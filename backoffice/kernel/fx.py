@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -112,8 +112,8 @@ class FxRate:
 
     @property
     def fixed_on(self) -> date:
-        """The calendar day of `at`."""
-        return self.at.date() if isinstance(self.at, datetime) else self.at
+        """The calendar day of `at`, for an instant its day in UTC."""
+        return self.at.astimezone(UTC).date() if isinstance(self.at, datetime) else self.at
 
     def inverse(self) -> FxRate:
         """The same market seen from the other currency: 1 / rate, and bid becomes ask."""
@@ -139,9 +139,7 @@ class FxRate:
         first_side = self.side if self.pair.quote == common else self.side.opposite
         second_side = other.side if other.pair.base == common else other.side.opposite
         if first_side is not second_side:
-            raise InvalidInput(
-                f"A {first_side} of {self.pair} cannot be crossed with a {second_side}.", field="side"
-            )
+            raise InvalidInput(f"A {first_side} of {self.pair} cannot be crossed with a {second_side}.", field="side")
         multiplied, divided = ONE, ONE
         if self.pair.quote == common:
             multiplied = EXACT.multiply(multiplied, self.rate)
@@ -152,8 +150,7 @@ class FxRate:
         else:
             divided = EXACT.multiply(divided, other.rate)
         source = self.source if self.source == other.source else f"{self.source} × {other.source}"
-        older = self if self.fixed_on <= other.fixed_on else other
-        return FxRate(pair, divide(multiplied, divided), first_side, source, older.at)
+        return FxRate(pair, divide(multiplied, divided), first_side, source, _older(self, other).at)
 
     def convert(self, money: Money) -> Money:
         """Money of the base currency in the quote currency, not rounded to its digits.
@@ -172,6 +169,12 @@ class FxRate:
         if int(product.as_tuple().exponent) < -MAX_DECIMAL_PLACES:
             product = round_decimal(product, MAX_DECIMAL_PLACES)
         return Money(product, self.pair.quote)
+
+
+def _older(first: FxRate, second: FxRate) -> FxRate:
+    if isinstance(first.at, datetime) and isinstance(second.at, datetime):
+        return first if first.at <= second.at else second
+    return first if first.fixed_on <= second.fixed_on else second
 
 
 class RateProvider(Protocol):
@@ -197,9 +200,7 @@ class PerEuroRateProvider:
 
     def __init__(self, table: PerEuroTable, source: str, *, max_age_days: int = DEFAULT_MAX_AGE_DAYS) -> None:
         if max_age_days < 0:
-            raise InvalidInput(
-                "The age of a rate cannot be negative.", field="max_age_days", value=max_age_days
-            )
+            raise InvalidInput("The age of a rate cannot be negative.", field="max_age_days", value=max_age_days)
         self._table = table
         self._source = source
         self._max_age_days = max_age_days
@@ -213,9 +214,7 @@ class PerEuroRateProvider:
         if base == quote:
             return FxRate(pair, ONE, side, self._source, on)
         if side is not Side.MID:
-            raise MissingRate(
-                f"{self._source} has no {side} rates.", pair=str(pair), on=on.isoformat(), side=str(side)
-            )
+            raise MissingRate(f"{self._source} has no {side} rates.", pair=str(pair), on=on.isoformat(), side=str(side))
         for age in range(self._max_age_days + 1):
             day = on - timedelta(days=age)
             quotes = self._table.get(day)

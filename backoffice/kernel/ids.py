@@ -51,6 +51,4 @@ def uuid7() -> UUID:
     ticks = _ticker.next()
     milliseconds, fraction = divmod(ticks, _TICKS_PER_MILLISECOND)
     random_bits = int.from_bytes(os.urandom(8)) >> 2
-    return UUID(
-        int=(milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random_bits
-    )
+    return UUID(int=(milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random_bits)

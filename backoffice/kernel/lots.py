@@ -56,9 +56,7 @@ class Lots:
     @classmethod
     def _from_integer(cls, volume: int, decimal_places: int) -> Lots:
         if isinstance(volume, bool) or not isinstance(volume, int):
-            raise InvalidInput(
-                f"A platform volume is an integer, not {volume!r}.", field="volume", value=str(volume)
-            )
+            raise InvalidInput(f"A platform volume is an integer, not {volume!r}.", field="volume", value=str(volume))
         return cls(Decimal(volume).scaleb(-decimal_places, context=EXACT))
 
     def units(self, contract_size: Decimal | int) -> Decimal:

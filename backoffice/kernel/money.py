@@ -46,9 +46,7 @@ class Money:
         if not self.amount.is_finite():
             raise InvalidInput(f"An amount of money must be finite, not {self.amount}.", field="amount")
         if not isinstance(self.currency, Currency):
-            raise InvalidInput(
-                "The currency of money must be a Currency.", field="currency", value=str(self.currency)
-            )
+            raise InvalidInput("The currency of money must be a Currency.", field="currency", value=str(self.currency))
         if not self.amount and self.amount.is_signed():
             object.__setattr__(self, "amount", self.amount.copy_abs())
 
@@ -130,9 +128,7 @@ class Money:
         than MAX_PARTS.
         """
         if not 0 < len(weights) <= MAX_PARTS:
-            raise InvalidInput(
-                f"An allocation needs 1 to {MAX_PARTS} weights, not {len(weights)}.", field="weights"
-            )
+            raise InvalidInput(f"An allocation needs 1 to {MAX_PARTS} weights, not {len(weights)}.", field="weights")
         shares = [Fraction(exact_decimal(weight, field="weights")) for weight in weights]
         total = sum(shares, Fraction(0))
         if total == 0 or min(shares) < 0:
@@ -149,9 +145,7 @@ class Money:
 
     def _require_same_currency(self, other: Money) -> None:
         if not isinstance(other, Money):
-            raise InvalidInput(
-                f"Money compares only with money, not with {type(other).__name__}.", field="amount"
-            )
+            raise InvalidInput(f"Money compares only with money, not with {type(other).__name__}.", field="amount")
         if self.currency != other.currency:
             raise CurrencyMismatch(
                 f"{self.currency} and {other.currency} do not meet without a rate.",

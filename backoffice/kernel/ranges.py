@@ -31,9 +31,7 @@ class TimeRange(Generic[Moment]):
         if self.end is not None:
             _check_moment(self.end, kind_of=self.start)
             if self.end <= self.start:
-                raise InvalidInput(
-                    f"A range must end after it starts: {self}.", field="end", value=str(self.end)
-                )
+                raise InvalidInput(f"A range must end after it starts: {self}.", field="end", value=str(self.end))
 
     def contains(self, moment: Moment) -> bool:
         """Whether the moment is inside."""
@@ -71,6 +69,4 @@ def _check_moment(moment: date, *, kind_of: date) -> None:
     if not isinstance(moment, date) or isinstance(moment, datetime) != isinstance(kind_of, datetime):
         raise InvalidInput("A range runs over instants or over dates, not over a mix.", field="moment")
     if isinstance(moment, datetime) and moment.utcoffset() is None:
-        raise InvalidInput(
-            f"The time {moment.isoformat()} has no zone.", field="moment", value=moment.isoformat()
-        )
+        raise InvalidInput(f"The time {moment.isoformat()} has no zone.", field="moment", value=moment.isoformat())

@@ -137,6 +137,8 @@ def test_cross_is_as_old_as_its_older_leg_and_names_both_sources() -> None:
         rate_of("USDJPY", "150", at=DAY - timedelta(days=1), source="ECB")
     )
     assert (crossed.at, crossed.source) == (date(2026, 10, 29), "feed × ECB")
+    later = rate_of("USDJPY", "150", at=instant + timedelta(seconds=1))
+    assert later.cross(rate_of("EURUSD", "1.1", at=instant)).at == instant
 
 
 def test_cross_never_mixes_a_bid_with_an_ask() -> None:
