@@ -25,11 +25,12 @@ class Step:
     `tick` is called from the caller's own waiting loop; no thread runs beside it.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, in_place: bool = True) -> None:
+        """With *in_place* False the step shares the terminal with a child's own lines and never rewrites one."""
         self.label = label
         self._began = time.monotonic()
         self._shown = self._began
-        self._terminal = sys.stderr.isatty()
+        self._terminal = in_place and sys.stderr.isatty()
 
     @property
     def elapsed(self) -> float:

@@ -85,7 +85,7 @@ def migrate(supervisor: Supervisor, environment: Mapping[str, str]) -> None:
                 cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK_KEY])
             child = spawn(
                 "migrate",
-                manage("migrate", "--noinput", "--verbosity", "1"),
+                manage("migrate", "--noinput", "--verbosity", "0"),
                 environment=environment,
                 own_session=False,
                 output_to_stderr=True,

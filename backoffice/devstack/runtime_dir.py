@@ -204,7 +204,9 @@ def _private_home(identity: Identity, data: Path) -> Path:
         )
     digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
     home = _private_root(identity) / f"data-{digest}"
-    home.mkdir(mode=0o711, exist_ok=True)
+    if home.exists():  # its data folder was removed by hand, and the pointer with it: the data belongs to nobody now
+        shutil.rmtree(home)
+    home.mkdir(mode=0o711)
     home.chmod(0o711)
     (home / ORIGIN_NAME).write_text(f"{data}\n", encoding="utf-8")
     (data / POINTER_NAME).write_text(f"{home}\n", encoding="utf-8")

@@ -122,7 +122,7 @@ class EmbeddedServers:
 
     def note(self, child: Child) -> Child:
         """Writes the child's process id into the state file, for whoever looks or has to wait for it."""
-        self._state["children"][child.name] = [child.pid, process_began(child.pid)]
+        self._state.setdefault("children", {})[child.name] = [child.pid, process_began(child.pid)]
         write_state(self.data, self._state)
         return child
 
@@ -146,7 +146,8 @@ class EmbeddedServers:
 
     def release(self) -> None:
         """Forgets the stopped servers and gives the data folder back."""
-        (self.data / STATE_NAME).unlink(missing_ok=True)
+        if self._state:
+            (self.data / STATE_NAME).unlink(missing_ok=True)
         if self._layout is not None:
             self._remove_sockets(self._layout.sockets)
         self._lock.close()
@@ -158,7 +159,7 @@ class EmbeddedServers:
             gone = wait_until(lambda pid=pid, began=began: process_began(pid) != began, seconds=LEFTOVER_SECONDS)  # type: ignore[misc]
             if not gone:
                 raise DevstackError(f"{name} of an earlier run still runs as process {pid}; stop it first")
-        if state:
+        if "sockets" in state:
             self._remove_sockets(Path(state["sockets"]))
 
     @staticmethod

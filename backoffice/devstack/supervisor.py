@@ -10,9 +10,10 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import FrameType, TracebackType
 
-from backoffice.devstack.console import say
+from backoffice.devstack.console import Step, say
 from backoffice.devstack.errors import DevstackError
 from backoffice.devstack.process import Child, log_tail, stop
 
@@ -40,7 +41,8 @@ class DeadChildError(DevstackError):
 class Supervisor:
     """Use as a context manager: on leaving, every child still running is stopped, the last started first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, announce_stops: bool = False) -> None:
+        self._announce_stops = announce_stops
         self._children: list[Child] = []
         self._requested: list[signal.Signals] = []
         self.asked_to_end = False
@@ -85,7 +87,8 @@ class Supervisor:
         while self._children:
             child = self._children[-1]
             if child.exit_status() is None:
-                stop(child)
+                with Step(f"stopping {child.name}") if self._announce_stops else nullcontext():
+                    stop(child)
             self._children.pop()
 
     def raise_if_ended(self) -> None:

@@ -1,0 +1,182 @@
+"""`devstack up`: the whole demo on one machine, from empty folder to login page.
+
+Servers, migrations, seed, then web, worker, beat and market under one supervisor. Ctrl-C stops them in reverse order.
+"""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+
+from backoffice.devstack import preflight
+from backoffice.devstack.console import Step, say
+from backoffice.devstack.errors import DevstackError
+from backoffice.devstack.execute import PROJECT_FOLDER, command_environment, manage, migrate
+from backoffice.devstack.process import Child, spawn
+from backoffice.devstack.runtime_dir import create_data_folder
+from backoffice.devstack.servers import Addresses, EmbeddedServers, addresses_from_environment, take_folder
+from backoffice.devstack.supervisor import EndRequested, Supervisor
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+READY_SECONDS = 120.0
+REQUEST_SECONDS = 5.0
+SEEDING_NAME = "seeding"
+WEB_PROCESSES = 2
+WEB_THREADS = 4
+WORKER_PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Service:
+    """One long-running process of the demo."""
+
+    name: str
+    argv: list[str]
+
+
+def run_demo(*, data: Path, port: int) -> int:
+    """Runs the demo until Ctrl-C (returns 0) or until one of its processes dies (raises DevstackError, which names it)."""
+    say("the embedded servers are for demo, tests and bench only: not for production")
+    folder = create_data_folder(data)
+    servers = take_folder(folder)
+    try:
+        preflight.check_python()
+        preflight.check_pdf_libraries()
+        preflight.check_port(HOST, port)
+        with Supervisor(announce_stops=True) as supervisor:
+            try:
+                with _addresses(servers, supervisor) as addresses:
+                    _run(servers, supervisor, addresses, port)
+            except EndRequested as request:
+                say(f"{request.number.name} received: stopping")
+    finally:
+        servers.release()
+    say("stopped; the data is kept")
+    return 0
+
+
+@contextmanager
+def _addresses(servers: EmbeddedServers, supervisor: Supervisor) -> Iterator[Addresses]:
+    given = addresses_from_environment()
+    yield given if given is not None else servers.start(supervisor)
+
+
+def _run(servers: EmbeddedServers, supervisor: Supervisor, addresses: Addresses, port: int) -> None:
+    environment = command_environment(addresses, servers.data)
+    if addresses_from_environment() is not None:
+        environment.pop("BACKOFFICE_DEVSTACK", None)
+    migrate(supervisor, environment)
+    _seed(servers, supervisor, environment)
+    for service in services(servers.data, port):
+        child = spawn(
+            service.name,
+            service.argv,
+            environment={**environment, "BACKOFFICE_PROCESS": service.name},
+            folder=PROJECT_FOLDER,
+            log=servers.data / "logs" / f"{service.name}.log",
+            stop_signals=(signal.SIGTERM, signal.SIGQUIT),
+        )
+        servers.note(supervisor.add(child))
+    url = f"http://{HOST}:{port}"
+    _wait_until_ready(supervisor, port)
+    servers.note_value("url", url)
+    _show_box(supervisor, environment, url)
+    supervisor.run_until_ended()
+
+
+def services(data: Path, port: int) -> list[Service]:
+    """The processes of the demo in the order of their start."""
+    (data / "beat").mkdir(exist_ok=True)
+    celery = [sys.executable, "-m", "celery", "-A", "backoffice"]
+    worker = [*celery, "worker", f"--concurrency={WORKER_PROCESSES}", "--loglevel=INFO"]
+    beat = [*celery, "beat", f"--schedule={data / 'beat' / 'schedule'}", "--pidfile=", "--loglevel=INFO"]
+    web = [sys.executable, "-m", "gunicorn", "backoffice.wsgi:application", f"--bind={HOST}:{port}"]
+    web += [f"--workers={WEB_PROCESSES}", f"--threads={WEB_THREADS}", "--access-logfile=-", "--graceful-timeout=5"]
+    wanted = [Service("worker", worker), Service("beat", beat), Service("web", web)]
+    if "market" in _site_commands():
+        wanted.append(Service("market", manage("market")))
+    return wanted
+
+
+def _site_commands() -> set[str]:
+    """The names of the management commands that devstack itself offers."""
+    folder = Path(__file__).resolve().parent / "management" / "commands"
+    return {path.stem for path in folder.glob("*.py")}
+
+
+def _seed(servers: EmbeddedServers, supervisor: Supervisor, environment: Mapping[str, str]) -> None:
+    """Fills an empty database with the demo broker; a seed that was interrupted is said, not built upon."""
+    marker = servers.data / SEEDING_NAME
+    if marker.exists():
+        raise DevstackError(
+            "an earlier seed of this data folder did not finish: run `make demo-reset`, then `make demo`"
+        )
+    if _has_legal_entity(environment["DATABASE_URL"]):
+        return
+    marker.touch()
+    with Step("seeding the demo broker", in_place=False) as step:
+        child = spawn(
+            "seed_demo", manage("seed_demo"), environment=environment, own_session=False, output_to_stderr=True
+        )
+        status = supervisor.run(child, tick=step.tick)
+    supervisor.raise_if_ended()
+    if status != 0:
+        raise DevstackError(f"seed_demo ended with status {status}")
+    marker.unlink()
+
+
+def _has_legal_entity(url: str) -> bool:
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT EXISTS (SELECT 1 FROM core_legalentity)")
+            return cursor.fetchone() == (True,)
+    finally:
+        connection.close()
+
+
+def _wait_until_ready(supervisor: Supervisor, port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    answer = "no answer"
+    with Step(f"waiting for http://{HOST}:{port}/readyz") as step:
+        while True:
+            supervisor.raise_if_ended()
+            status, answer = ask(port, "/readyz")
+            if status == 200:
+                return
+            if time.monotonic() > deadline:
+                raise DevstackError(f"the site did not become ready in {READY_SECONDS:.0f} s: {status} {answer}")
+            step.tick()
+            supervisor.wait()
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    """The status and the start of the body of one GET; status 0 when nothing answers."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=REQUEST_SECONDS)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read(2000).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error)
+    finally:
+        connection.close()
+
+
+def _show_box(supervisor: Supervisor, environment: Mapping[str, str], url: str) -> None:
+    child: Child = spawn(
+        "logins", manage("devstack", "logins", "--url", url), environment=environment, own_session=False
+    )
+    status = supervisor.run(child)
+    supervisor.raise_if_ended()
+    if status != 0:
+        raise DevstackError(f"the logins could not be read (status {status})")
