@@ -67,14 +67,18 @@ def verify_books(only: list[str] | None = None) -> dict[str, Any]:
 
     A check that itself fails to run is an exception, not a pass.
     """
-    results = []
+    if connection.in_atomic_block:
+        return _run_checks(only)
     with transaction.atomic():
-        if not connection.in_atomic_block or len(connection.savepoint_ids) == 0:
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        for name, run in _checks.items():
-            if only is not None and name not in only:
-                continue
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return _run_checks(only)
+
+
+def _run_checks(only: list[str] | None) -> dict[str, Any]:
+    results = []
+    for name, run in _checks.items():
+        if only is None or name in only:
             outcome = run()
             results.append({"name": name, "ok": outcome.ok, "count": outcome.count, "rows": outcome.rows})
     return {"ok": all(result["ok"] for result in results), "checks": results}
