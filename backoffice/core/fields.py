@@ -40,3 +40,39 @@ class CurrencyField(models.CharField):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 5)
         super().__init__(*args, **kwargs)
+
+
+class CurrentTransactionId(models.Func):
+    """The number of the database transaction that runs (of the outermost one, inside savepoints)."""
+
+    function = "pg_current_xact_id"
+    template = "%(function)s()"
+    arity = 0
+
+    def __init__(self) -> None:
+        super().__init__(output_field=TransactionIdField())
+
+
+class TransactionIdField(models.Field):
+    """The 64-bit number of the database transaction that wrote the row.
+
+    Unlike an id from a sequence, it tells when no further row can appear below it: a transaction whose number lies
+    under the oldest running one is finished.
+    """
+
+    def db_type(self, connection: Any) -> str:
+        """PostgreSQL's own type."""
+        return "xid8"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> int | None:
+        """The driver knows no xid8 and hands it over as text."""
+        return None if value is None else int(value)
+
+    def to_python(self, value: Any) -> int | None:
+        """A number."""
+        return None if value is None else int(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Text, which the server reads as xid8; expressions pass through."""
+        value = super().get_prep_value(value)
+        return str(value) if isinstance(value, int) else value
