@@ -21,7 +21,7 @@ find_python() {
         found=$(version_of "$candidate") && seen="$seen $candidate is $found;"
     done
     [ -n "$seen" ] || seen=" no python3 was found;"
-    say "error: Python 3.11 or newer is needed, but$seen"
+    say "error: Python 3.11 or newer is needed, but${seen%;}"
     say "install it (Debian 12 or newer, Ubuntu 23.04 or newer: apt-get install python3 python3-venv), or give its path: make PYTHON=/path/to/python3.11 …"
     return 1
 }

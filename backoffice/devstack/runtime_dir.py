@@ -234,8 +234,10 @@ def _copied_binaries(identity: Identity, installed: Binaries) -> Binaries:
         Path(folder).chmod(0o755)
         for file in files:
             (Path(folder) / file).chmod(0o755)
-    if target.exists():
-        shutil.rmtree(target)
+    if target.exists() and _can_run(identity, copied):  # another process was quicker
+        shutil.rmtree(partial)
+        return copied
+    shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     if not _can_run(identity, copied):
         raise DevstackError(f"the servers' user (uid {identity.uid}) cannot run the programs in {target}")
