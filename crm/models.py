@@ -7,11 +7,14 @@ from django.db import models
 from guardian.models import UserObjectPermissionBase
 
 from backoffice.core.access import ScopedQuerySet
+from backoffice.core.history import keep_history
 from backoffice.core.models import Brand, LegalEntity, Team
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
 
 
+# The registration form, imports and segment jobs change many clients at a time.
+@keep_history(per_statement=True)
 class Client(models.Model):
     """A person (or company) from the first contact on; the stage tells how far they have come."""
 

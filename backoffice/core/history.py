@@ -29,18 +29,23 @@ class RowVersion(pghistory.models.Event):
 
 
 def keep_history(*, per_statement: bool = False, **options: Any) -> Callable[[ModelT], ModelT]:
-    """A class decorator that keeps every version of the model's rows in an append-only `<Model>Event` table.
+    """A class decorator that keeps every version of the model's rows in an append-only `<Model>Version` table.
 
     `per_statement` writes the versions of one statement together: for tables that are changed many rows at a time.
     Other options go to `pghistory.track` (`exclude=` for secrets).
     """
-    return pghistory.track(  # type: ignore[no-any-return]
-        pghistory.InsertEvent(),
-        pghistory.UpdateEvent(),
-        pghistory.DeleteEvent(),
-        level=pgtrigger.Statement if per_statement else pgtrigger.Row,
-        append_only=True,
-        context_field=None,
-        base_model=RowVersion,
-        **options,
-    )
+
+    def decorate(model: ModelT) -> ModelT:
+        track = pghistory.track(
+            pghistory.InsertEvent(),
+            pghistory.UpdateEvent(),
+            pghistory.DeleteEvent(),
+            level=pgtrigger.Statement if per_statement else pgtrigger.Row,
+            append_only=True,
+            context_field=None,
+            base_model=RowVersion,
+            **({"model_name": f"{model.__name__}Version"} | options),
+        )
+        return track(model)  # type: ignore[no-any-return]
+
+    return decorate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from backoffice.kernel import clock
@@ -14,6 +15,7 @@ class IdempotencyRecord(models.Model):
     scope = models.CharField(max_length=80)
     key = models.CharField(max_length=200)
     request_hash = models.BinaryField(max_length=32)
+    executed = models.BooleanField(default=False)
     result = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -27,8 +29,9 @@ class IdempotencyRecord(models.Model):
 class OutboxEvent(models.Model):
     """Something that happened, written in the transaction that made it happen and delivered afterwards.
 
-    Delivery is at least once per subscriber; handlers are idempotent by `public_id`. After the bounded number of
-    attempts the event is dead (`dead_at`) and stays visible until somebody retries it.
+    Each subscriber handles it in a transaction of its own, in which its name joins `handled_by`; so what it writes
+    to the database happens once. Events with the same `shard_key` are handled in their order. After the bounded
+    number of attempts the event is dead (`dead_at`) and stays visible until somebody retries it.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -39,6 +42,7 @@ class OutboxEvent(models.Model):
     created_at = models.DateTimeField(default=clock.now, editable=False)
     run_after = models.DateTimeField(default=clock.now)
     attempts = models.IntegerField(default=0)
+    handled_by = ArrayField(models.CharField(max_length=80), default=list, blank=True)
     delivered_at = models.DateTimeField(null=True)
     dead_at = models.DateTimeField(null=True)
     last_error = models.TextField(blank=True)
@@ -50,7 +54,12 @@ class OutboxEvent(models.Model):
                 fields=["run_after", "id"],
                 name="core_outbox_due",
                 condition=models.Q(delivered_at__isnull=True, dead_at__isnull=True),
-            )
+            ),
+            models.Index(
+                fields=["shard_key", "id"],
+                name="core_outbox_shard",
+                condition=models.Q(delivered_at__isnull=True, dead_at__isnull=True) & ~models.Q(shard_key=""),
+            ),
         ]
 
     def __str__(self) -> str:

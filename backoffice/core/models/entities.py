@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.db import models
 
 from backoffice.core.fields import CurrencyField
+from backoffice.core.history import keep_history
 from backoffice.kernel.ids import uuid7
 
 
+@keep_history()
 class LegalEntity(models.Model):
     """A licensed company. Its books, clients and staff are kept apart from every other entity's."""
 
@@ -28,6 +30,7 @@ class LegalEntity(models.Model):
         return self.name
 
 
+@keep_history()
 class Brand(models.Model):
     """A name and a look under which an entity meets its clients."""
 

@@ -52,11 +52,16 @@ class Job(models.Model):
 
 
 class JobRun(models.Model):
-    """A scheduled run of a job: the pair (job, slot) exists once, so two schedulers start it once."""
+    """A scheduled run of a job: the pair (job, slot) exists once, so two schedulers start it once.
+
+    A run that failed is tried again from `run_after` on, a bounded number of times.
+    """
 
     job = models.CharField(max_length=80)
     slot = models.CharField(max_length=40)
     started_at = models.DateTimeField(default=clock.now, editable=False)
+    run_after = models.DateTimeField(default=clock.now)
+    attempts = models.IntegerField(default=0)
     finished_at = models.DateTimeField(null=True)
     outcome = models.JSONField(default=dict)
     error = models.TextField(blank=True)

@@ -10,6 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 
+from backoffice.core.history import keep_history
 from backoffice.core.models.entities import LegalEntity
 from backoffice.core.types import PORTAL_ROLES, Role
 from backoffice.kernel import clock
@@ -32,6 +33,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email__iexact=username)
 
 
+@keep_history(exclude=["password", "last_login"])
 class User(AbstractBaseUser, PermissionsMixin):
     """A login. What it may do follows from its roles; whose data it sees follows from the access door."""
 
@@ -82,6 +84,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.full_name.split(" ")[0] if self.full_name else self.email
 
 
+# Which entities' data a person may see is a permission, so its history is kept like that of the roles.
+keep_history(model_name="UserEntityVersion", app_label="core", obj_field=None)(User.entities.through)
+
+
+@keep_history()
 class Team(models.Model):
     """A group of staff within an entity; clients belong to a team through their owner."""
 
@@ -97,6 +104,7 @@ class Team(models.Model):
         return self.name
 
 
+@keep_history()
 class TeamMembership(models.Model):
     """A person in a team; a lead sees the whole team's clients."""
 
