@@ -15,7 +15,7 @@ STEP = $(BIN)/python -m backoffice.devstack.step
 
 help:
 	@echo 'make demo         the whole product with an invented broker, on http://127.0.0.1:$(PORT) (other port: PORT=8001)'
-	@echo 'make demo-reset   remove the demo data'
+	@echo 'make demo-reset   remove the demo data (asks on a terminal), so that the next make demo starts over'
 	@echo 'make test         everything that CI runs: checks, then all tests (PYTEST_ARGS="-k ledger" for some)'
 	@echo 'make check        style, types, import ladder, migrations, API schema, templates'
 	@echo 'make bench        measure against the limits of this machine (BENCH_ARGS="settle --size smoke")'
@@ -33,7 +33,7 @@ demo: setup
 	@$(DEVSTACK) up --port $(PORT)
 
 demo-reset: setup
-	@$(DEVSTACK) reset
+	@if [ -t 0 ]; then $(DEVSTACK) reset; else $(DEVSTACK) reset --yes; fi
 
 test: setup-browser
 	@$(MAKE) --no-print-directory check

@@ -12,6 +12,7 @@ from types import TracebackType
 PREFIX = "devstack:"
 PLAIN_REPEAT_SECONDS = 10.0
 TERMINAL_REPEAT_SECONDS = 0.5
+TERMINAL_COLUMNS = 100  # a longer line would wrap and could no longer be rewritten in place
 
 
 def say(message: str) -> None:
@@ -38,7 +39,10 @@ class Step:
         return time.monotonic() - self._began
 
     def __enter__(self) -> Step:
-        if not self._terminal:
+        if self._terminal:
+            sys.stderr.write(f"\r\x1b[K{PREFIX} {self.label} …"[:TERMINAL_COLUMNS])
+            sys.stderr.flush()
+        else:
             say(f"{self.label} …")
         return self
 
@@ -51,7 +55,7 @@ class Step:
         self._shown = now
         text = f"{PREFIX} {self.label} … {self.elapsed:.0f} s {detail}".rstrip()
         if self._terminal:
-            sys.stderr.write(f"\r\x1b[K{text[:100]}")
+            sys.stderr.write(f"\r\x1b[K{text[:TERMINAL_COLUMNS]}")
             sys.stderr.flush()
         else:
             print(text, file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ def reset(*, data: Path, confirmed: bool) -> int:
         remove_data_folder(folder)
     finally:
         servers.release()
-    say(f"removed {places}")
+    say(f"removed {places}; the next `make demo` starts over")
     return 0
 
 

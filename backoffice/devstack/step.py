@@ -46,7 +46,8 @@ def last_line(path: Path) -> str:
     with path.open("rb") as handle:
         handle.seek(max(0, path.stat().st_size - 2048))
         lines = handle.read().decode("utf-8", "replace").strip().splitlines()
-    return f"({lines[-1].strip()[:60]})" if lines else ""
+    printable = "".join(letter for letter in lines[-1] if letter.isprintable()).strip() if lines else ""
+    return f"({printable[:60]})" if printable else ""
 
 
 def main(arguments: Sequence[str]) -> int:
