@@ -1,13 +1,156 @@
-"""The staff site. Nobody enters without a staff role and a second factor."""
+"""The staff site. Nobody enters without a staff role and a second factor in this very session."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, reverse
+from django.utils.html import escape
+from django.utils.http import urlencode
+from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
+
+from backoffice.core.actors import actor_of
+from backoffice.core.models import User
+from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
+from backoffice.ui.admin import DeskModelAdmin
+from backoffice.ui.columns import viewing_actor
+from backoffice.ui.dashboards import cards_for
+from backoffice.ui.navigation import menu_for
+from backoffice.ui.views import desk_page_urls
+
+SEARCH_RESULTS_PER_MODEL = 5
+SEARCH_RESULT_LIMIT = 40
+SEARCH_MINIMUM_LETTERS = 2
 
 
 class DeskSite(UnfoldAdminSite):
-    """The desk's admin site."""
+    """The desk: Django's admin with our door, our menu and our first page."""
 
     site_title = "Back office"
     site_header = "Broker back office"
     index_title = "Today"
+    index_template = "desk/index.html"
+    enable_nav_sidebar = True
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Active staff, and the session has passed the second factor. A password alone opens nothing."""
+        user = request.user
+        return isinstance(user, User) and user.is_staff and session_passed_second_factor(request)
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        """Every view of the desk: the door first, then the view, drawn for the person who asks."""
+        guarded = super().admin_view(view, cacheable)
+
+        @wraps(view)
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            viewing_actor.set(actor_of(request))
+            return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]
+
+        return inner
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """There is one login for everybody; who is logged in and still not let in is told why."""
+        user = request.user
+        target = request.GET.get(REDIRECT_FIELD_NAME) or reverse(f"{self.name}:index")
+        if isinstance(user, User) and user.is_authenticated:
+            if not user.is_staff:
+                raise PermissionDenied
+            if not session_passed_second_factor(request):
+                return HttpResponseRedirect(second_factor_url(request, next_url=target))
+            return HttpResponseRedirect(reverse(f"{self.name}:index"))
+        return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode({REDIRECT_FIELD_NAME: target})}")
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """As for everybody."""
+        return HttpResponseRedirect(reverse("account_logout"))
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """As for everybody."""
+        return HttpResponseRedirect(reverse("account_change_password"))
+
+    def refuse(self, request: HttpRequest) -> HttpResponseBase:
+        """Says no to who is inside the desk but not allowed this."""
+        raise PermissionDenied
+
+    def get_urls(self) -> list[URLPattern]:
+        """The pages that desks registered, then the admin's own."""
+        return desk_page_urls(self.admin_view) + super().get_urls()
+
+    def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The menu of the person who asks, in unfold's shape."""
+        groups: list[dict[str, Any]] = [{"title": None, "items": [self._menu_item(request, "Today", "admin:index")]}]
+        for section, pages in menu_for(actor_of(request)):
+            items = [self._menu_item(request, page.title, page.url_name, page.badge) for page in pages]
+            groups.append({"title": section.title, "icon": section.icon, "items": items})
+        return groups
+
+    def _menu_item(self, request: HttpRequest, title: str, url_name: str, badge: Any = None) -> dict[str, Any]:
+        url = reverse(url_name)
+        is_index = url_name == f"{self.name}:index"
+        active = request.path == url if is_index else request.path.startswith(url)
+        waiting = badge(actor_of(request)) if badge is not None else None
+        item = {"title": escape(title), "link": url, "active": active, "has_permission": True}
+        return item | {"badge": str(waiting)} if waiting else item
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """The cards of the person's roles."""
+        actor = actor_of(request)
+        context = {"cards": cards_for(actor), "menu": menu_for(actor), "actor": actor, "is_fullwidth": "1"}
+        return super().index(request, context | (extra_context or {}))
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """Pages of the menu and objects the person may see, by name. Nothing is cached: rights may change any moment."""
+        started = time.perf_counter()
+        term = (request.GET.get("s") or "").strip()
+        if len(term) < SEARCH_MINIMUM_LETTERS:
+            return HttpResponse()
+        results = (self._find_pages(request, term) + self._find_objects(request, term))[:SEARCH_RESULT_LIMIT]
+        pages = Paginator(results, SEARCH_RESULT_LIMIT)
+        context = {
+            "page_obj": pages,
+            "results": pages.page(1),
+            "page_counter": 0,
+            "execution_time": time.perf_counter() - started,
+            "command_show_history": False,
+        }
+        template = "unfold/helpers/command_results.html"
+        return TemplateResponse(request, template, context, headers={"HX-Trigger": "search"})
+
+    def _find_pages(self, request: HttpRequest, term: str) -> list[SearchResult]:
+        wanted = term.lower()
+        return [
+            SearchResult(title=page.title, description=section.title, link=page.url, icon=page.icon or section.icon)
+            for section, pages in menu_for(actor_of(request))
+            for page in pages
+            if wanted in page.title.lower() or wanted in section.title.lower()
+        ]
+
+    def _find_objects(self, request: HttpRequest, term: str) -> list[SearchResult]:
+        results = []
+        for model, model_admin in self._registry.items():
+            if not isinstance(model_admin, DeskModelAdmin) or not model_admin.get_search_fields(request):
+                continue
+            if not model_admin.has_view_permission(request):
+                continue
+            rows, _ = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
+            opts = model._meta
+            results += [
+                SearchResult(
+                    title=str(row),
+                    description=str(opts.verbose_name).capitalize(),
+                    link=reverse(f"{self.name}:{opts.app_label}_{opts.model_name}_change", args=[row.pk]),
+                    icon="article",
+                )
+                for row in rows.distinct()[:SEARCH_RESULTS_PER_MODEL]
+            ]
+        return results

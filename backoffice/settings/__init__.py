@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from backoffice.settings.desk import UNFOLD  # noqa: F401
 from backoffice.settings.environment import database_from_url, env_bool, env_list, redis_urls
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -17,6 +18,8 @@ DEBUG = env_bool("BACKOFFICE_DEBUG", default=False)
 # The development key is refused by `check --deploy`; a deployment sets its own.
 DEVELOPMENT_SECRET_KEY = "development-only-key-never-use-it-in-production-0123456789"  # noqa: S105
 SECRET_KEY = os.environ.get("BACKOFFICE_SECRET_KEY", DEVELOPMENT_SECRET_KEY)
+# What the desk calls this installation beside its pages, such as Demo or Staging; empty in production.
+ENVIRONMENT_LABEL = os.environ.get("BACKOFFICE_ENVIRONMENT", "")
 ALLOWED_HOSTS = env_list("BACKOFFICE_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env_list("BACKOFFICE_TRUSTED_ORIGINS", default=[])
 BEHIND_TLS = env_bool("BACKOFFICE_BEHIND_TLS", default=False)
@@ -221,8 +224,3 @@ LOG_FORMAT = os.environ.get("BACKOFFICE_LOG_FORMAT", "json")
 LOG_LEVEL = os.environ.get("BACKOFFICE_LOG_LEVEL", "INFO")
 LOGGING_CONFIG = "backoffice.core.logs.configure"
 LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL}
-
-UNFOLD = {
-    "SITE_TITLE": "Back office",
-    "SITE_HEADER": "Broker back office",
-}

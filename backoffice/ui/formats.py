@@ -1,0 +1,61 @@
+"""How values are written for people: amounts, prices, lots, times. One place, so that desk, portal and paper agree."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from backoffice.kernel.currency import Currency
+
+MINUS = "\u2212"
+EMPTY = "\u2013"
+
+
+def currency_digits(code: str) -> int:
+    """Decimal places of a currency; 2 where no currency is named."""
+    return Currency.of(code).digits if code else 2
+
+
+def format_decimal(value: Decimal | int, digits: int | None = None) -> str:
+    """A number with thousands separators and a true minus sign; `digits` None keeps the significant places."""
+    number = Decimal(value)
+    if digits is not None:
+        number = number.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+    elif number == number.to_integral_value():
+        number = number.quantize(Decimal(1))
+    else:
+        number = number.normalize()
+    text = f"{abs(number):,f}"
+    return f"{MINUS}{text}" if number < 0 else text
+
+
+def format_amount(amount: Decimal, currency: str = "") -> str:
+    """An amount in the places of its currency, e.g. `1,234.50 USD`."""
+    text = format_decimal(amount, currency_digits(currency))
+    return f"{text} {currency}" if currency else text
+
+
+def format_time(value: dt.datetime | None) -> str:
+    """A moment in UTC to the second."""
+    return EMPTY if value is None else value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def format_day(value: dt.date | None) -> str:
+    """A calendar or business day."""
+    return EMPTY if value is None else value.isoformat()
+
+
+def format_plain(value: Any) -> str:
+    """Any value as people read it."""
+    if value is None or value == "":
+        return EMPTY
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, Decimal):
+        return format_decimal(value)
+    if isinstance(value, dt.datetime):
+        return format_time(value)
+    if isinstance(value, dt.date):
+        return format_day(value)
+    return str(value)

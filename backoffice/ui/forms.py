@@ -1,0 +1,47 @@
+"""Gives plain Django forms the desk's look, so that desks write ordinary form classes."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django import forms
+from django.contrib.admin.widgets import AdminDateWidget
+from unfold import widgets
+
+FormT = TypeVar("FormT", bound=forms.BaseForm)
+
+
+def desk_widgets(form: FormT) -> FormT:
+    """The same form with the desk's widgets in place of Django's plain ones; widgets chosen on purpose stay."""
+    for field in form.fields.values():
+        widget = field.widget
+        styled = _styled(widget)
+        if styled is None:
+            continue
+        styled.is_required = widget.is_required
+        styled.is_localized = widget.is_localized
+        styled.attrs.update({name: value for name, value in widget.attrs.items() if name != "class"})
+        if isinstance(styled, forms.Select) and isinstance(widget, forms.Select):
+            styled.choices = widget.choices
+        field.widget = styled
+    return form
+
+
+def _styled(widget: forms.Widget) -> forms.Widget | None:
+    """The desk's widget for exactly Django's own classes."""
+    if type(widget) is forms.DateInput:
+        return widgets.UnfoldAdminTextInputWidget(attrs={"type": "date"})
+    made = _WIDGETS.get(type(widget))
+    return made() if made is not None else None
+
+
+_WIDGETS: dict[type, type[forms.Widget]] = {
+    forms.TextInput: widgets.UnfoldAdminTextInputWidget,
+    forms.EmailInput: widgets.UnfoldAdminEmailInputWidget,
+    forms.NumberInput: widgets.UnfoldAdminDecimalFieldWidget,
+    forms.Textarea: widgets.UnfoldAdminTextareaWidget,
+    forms.Select: widgets.UnfoldAdminSelectWidget,
+    forms.CheckboxSelectMultiple: widgets.UnfoldAdminCheckboxSelectMultiple,
+    forms.CheckboxInput: widgets.UnfoldBooleanWidget,
+    AdminDateWidget: widgets.UnfoldAdminDateWidget,
+}

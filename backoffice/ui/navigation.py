@@ -1,0 +1,95 @@
+"""The desk's menu: sections (one per desk) and the pages in them. Each desk registers its own in `AppConfig.ready()`.
+
+A page names the capability that opens it; who does not hold it does not see it in the menu, in the dashboard or in the
+search. The registry decides nothing about data: what a page shows is the access door's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from backoffice.core.access import holds
+from backoffice.core.types import Actor
+from backoffice.kernel.errors import Misconfigured
+
+DEFAULT_ORDER = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading of the menu. `icon` is a Material Symbols name."""
+
+    desk: str
+    title: str
+    icon: str
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An entry of the menu. `badge` may count what waits there for the actor (None or 0 shows nothing)."""
+
+    desk: str
+    title: str
+    url_name: str
+    capability: str
+    order: int
+    icon: str
+    badge: Callable[[Actor], int | None] | None
+
+    @property
+    def url(self) -> str:
+        """Where the entry leads."""
+        return reverse(self.url_name)
+
+
+_sections: dict[str, Section] = {}
+_pages: dict[str, Page] = {}
+
+
+def register_section(desk: str, title: str, icon: str, order: int = DEFAULT_ORDER) -> None:
+    """Adds a heading. The same again is no mistake; another one under the same desk is."""
+    section = Section(desk, title, icon, order)
+    if _sections.setdefault(desk, section) != section:
+        raise Misconfigured(f"The desk section {desk} is registered twice.", desk=desk)
+
+
+def register_page(
+    desk: str,
+    title: str,
+    url_name: str,
+    capability: str,
+    order: int = DEFAULT_ORDER,
+    *,
+    icon: str = "",
+    badge: Callable[[Actor], int | None] | None = None,
+) -> None:
+    """Adds an entry under a heading, e.g. `("crm", "Clients", "admin:crm_client_changelist", "crm.view_client", 10)`."""
+    page = Page(desk, title, url_name, capability, order, icon, badge)
+    if _pages.setdefault(url_name, page) != page:
+        raise Misconfigured(f"The desk page {url_name} is registered twice.", url_name=url_name)
+
+
+def pages() -> list[Page]:
+    """Every registered page in menu order."""
+    return sorted(_pages.values(), key=lambda page: (_section(page.desk).order, page.desk, page.order, page.title))
+
+
+def menu_for(actor: Actor) -> list[tuple[Section, list[Page]]]:
+    """The headings and pages that the actor may open; headings without a page are left out."""
+    menu: list[tuple[Section, list[Page]]] = []
+    for page in pages():
+        if not holds(actor, page.capability):
+            continue
+        section = _section(page.desk)
+        if not menu or menu[-1][0] != section:
+            menu.append((section, []))
+        menu[-1][1].append(page)
+    return menu
+
+
+def _section(desk: str) -> Section:
+    return _sections.get(desk) or Section(desk, desk.replace("_", " ").capitalize(), "folder", DEFAULT_ORDER)
