@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+
+
+class Platform(StrEnum):
+    """Whose rules a record follows: MT4 and MT5 count trades and floating profit differently."""
+
+    MT4 = "mt4"
+    MT5 = "mt5"
 
 
 class Side(IntEnum):
@@ -10,6 +17,11 @@ class Side(IntEnum):
 
     BUY = 1
     SELL = -1
+
+    @property
+    def opposite(self) -> Side:
+        """The side that closes this one."""
+        return Side.SELL if self is Side.BUY else Side.BUY
 
 
 class DealKind(IntEnum):
@@ -37,6 +49,16 @@ class DealKind(IntEnum):
     SO_COMPENSATION = 19
     SO_CREDIT_COMPENSATION = 20
 
+    @property
+    def is_trade(self) -> bool:
+        """Whether the deal changed a position."""
+        return self in (DealKind.BUY, DealKind.SELL)
+
+    @property
+    def is_credit(self) -> bool:
+        """Whether the money goes to the credit facility and not to the balance."""
+        return self in (DealKind.CREDIT, DealKind.SO_CREDIT_COMPENSATION)
+
 
 class DealEntry(IntEnum):
     """Whether a deal opens, closes, reverses, or closes by an opposite position."""
@@ -45,3 +67,8 @@ class DealEntry(IntEnum):
     OUT = 1
     INOUT = 2
     OUT_BY = 3
+
+    @property
+    def closes(self) -> bool:
+        """Whether the deal realised a result; a reversal does, and opens the rest."""
+        return self is not DealEntry.IN

@@ -1,0 +1,1 @@
+"""The outside world, as platform operations meets it: files and trading servers."""
