@@ -11,7 +11,6 @@ from pathlib import Path
 import psycopg2
 
 from backoffice.devstack.console import Step, say
-from backoffice.devstack.errors import DevstackError
 from backoffice.devstack.process import spawn
 from backoffice.devstack.runtime_dir import create_data_folder, temporary_data_folder
 from backoffice.devstack.servers import Addresses, addresses_from_environment, end_status, serving
@@ -90,12 +89,9 @@ def migrate(supervisor: Supervisor, environment: Mapping[str, str]) -> None:
                 own_session=False,
                 output_to_stderr=True,
             )
-            status = supervisor.run(child, tick=step.tick)
+            supervisor.run_part(child, tick=step.tick)
         finally:
             connection.close()
-        supervisor.raise_if_ended()
-        if status != 0:
-            raise DevstackError(f"migrate ended with status {status}")
 
 
 def _run(command: Sequence[str], supervisor: Supervisor, environment: Mapping[str, str]) -> int:

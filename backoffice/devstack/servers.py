@@ -223,7 +223,7 @@ def serving(data: Path, supervisor: Supervisor, *, throw_away: bool) -> Iterator
         return
     try:
         yield taken.start(supervisor)
-        if not supervisor.asked_to_end:
+        if supervisor.asked_to_end is None:
             taken.wait_for_joined(supervisor)
     finally:
         with Step("stopping PostgreSQL and Valkey"):

@@ -45,7 +45,7 @@ class Supervisor:
         self._announce_stops = announce_stops
         self._children: list[Child] = []
         self._requested: list[signal.Signals] = []
-        self.asked_to_end = False
+        self.asked_to_end: signal.Signals | None = None
         self._earlier_handlers: dict[signal.Signals, object] = {}
         self._wake_read, self._wake_write = os.pipe()
         self._earlier_wakeup = -1
@@ -74,8 +74,8 @@ class Supervisor:
             os.close(self._wake_write)
 
     def _on_end_signal(self, number: int, _frame: FrameType | None) -> None:
-        self.asked_to_end = True
-        self._requested.append(signal.Signals(number))
+        self.asked_to_end = signal.Signals(number)
+        self._requested.append(self.asked_to_end)
 
     def add(self, child: Child) -> Child:
         """Puts *child* under watch, as the next to be stopped."""
@@ -98,6 +98,15 @@ class Supervisor:
                 raise DeadChildError(child)
         if self._requested:
             raise EndRequested(self._requested.pop(0))
+
+    def run_part(self, child: Child, *, tick: Callable[[], None]) -> None:
+        """Runs *child* as one step of a longer work: raises EndRequested when a signal came meanwhile, and
+        DevstackError when it did not end well."""
+        status = self.run(child, tick=tick)
+        if self.asked_to_end is not None:
+            raise EndRequested(self.asked_to_end)
+        if status != 0:
+            raise DevstackError(f"{child.name} ended with status {status}")
 
     def wait(self, seconds: float = WAKE_SECONDS) -> None:
         """Sleeps until a signal comes or a child ends, at most *seconds*."""

@@ -20,7 +20,7 @@ from backoffice.devstack import preflight
 from backoffice.devstack.console import Step, say
 from backoffice.devstack.errors import DevstackError
 from backoffice.devstack.execute import PROJECT_FOLDER, command_environment, manage, migrate
-from backoffice.devstack.process import Child, spawn
+from backoffice.devstack.process import spawn
 from backoffice.devstack.runtime_dir import create_data_folder
 from backoffice.devstack.servers import Addresses, EmbeddedServers, addresses_from_environment, take_folder
 from backoffice.devstack.supervisor import EndRequested, Supervisor
@@ -127,10 +127,7 @@ def _seed(servers: EmbeddedServers, supervisor: Supervisor, environment: Mapping
         child = spawn(
             "seed_demo", manage("seed_demo"), environment=environment, own_session=False, output_to_stderr=True
         )
-        status = supervisor.run(child, tick=step.tick)
-    supervisor.raise_if_ended()
-    if status != 0:
-        raise DevstackError(f"seed_demo ended with status {status}")
+        supervisor.run_part(child, tick=step.tick)
     marker.unlink()
 
 
@@ -173,10 +170,6 @@ def ask(port: int, path: str) -> tuple[int, str]:
 
 
 def _show_box(supervisor: Supervisor, environment: Mapping[str, str], url: str) -> None:
-    child: Child = spawn(
-        "logins", manage("devstack", "logins", "--url", url), environment=environment, own_session=False
-    )
-    status = supervisor.run(child)
-    supervisor.raise_if_ended()
-    if status != 0:
-        raise DevstackError(f"the logins could not be read (status {status})")
+    arguments = manage("devstack", "logins", "--url", url)
+    with Step("reading the logins") as step:
+        supervisor.run_part(spawn("logins", arguments, environment=environment, own_session=False), tick=step.tick)
