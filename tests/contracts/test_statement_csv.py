@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -194,3 +196,9 @@ def test_texts_that_spreadsheets_would_run_are_written_harmless():
     statement = read(SMALLEST.replace(",Deposit,", ",'=1+1,"))
     assert statement.deals[0].comment == "=1+1"
     assert b",'=1+1," in write_deals_csv(statement)
+
+
+def test_example_of_the_documentation_is_read():
+    page = (Path(settings.BASE_DIR) / "docs" / "formats" / "deals_csv.md").read_text(encoding="utf-8")
+    statement = read(page.split("```\n")[1])
+    assert [deal.kind for deal in statement.deals] == [DealKind.BALANCE, DealKind.BUY]
