@@ -26,6 +26,14 @@ find_python() {
     return 1
 }
 
+# A bare Debian has no Python at all; a chosen one (PYTHON=…) is never replaced.
+install_python() {
+    [ -z "${PYTHON:-}" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    ! command -v python3 >/dev/null 2>&1 || return 1
+    say "no python3 here: installing it"
+    apt-get update >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 python3-venv >&2
+}
+
 # Debian ships venv apart from Python.
 ensure_venv_module() {
     "$1" -c 'import ensurepip, venv' 2>/dev/null && return 0
@@ -40,6 +48,7 @@ ensure_venv_module() {
 }
 
 if ! { [ -x "$VENV/bin/python" ] && new_enough "$VENV/bin/python" && "$VENV/bin/python" -c 'import pip'; } 2>/dev/null; then
+    install_python || true
     BASE=$(find_python)
     ensure_venv_module "$BASE"
     "$BASE" -m backoffice.devstack.step "making $VENV with Python $(version_of "$BASE")" -- "$BASE" -m venv --clear "$VENV"
