@@ -9,3 +9,10 @@ class LedgerConfig(AppConfig):
     name = "funding.ledger"
     label = "ledger"
     verbose_name = "Ledger"
+
+    def ready(self) -> None:
+        """Declares the ledger's verbs and scopes and its share of the proofs."""
+        from funding.ledger import checks, permissions
+
+        permissions.register()
+        checks.register()

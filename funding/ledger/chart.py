@@ -38,7 +38,7 @@ class AccountKind(models.TextChoices):
     OPENING_EQUITY = "opening_equity", "Opening balances taken over"
     HOUSE_BOOK_A = "house_book_a", "House result, A book"
     HOUSE_BOOK_B = "house_book_b", "House result, B book"
-    SWAP_INCOME = "swap_income", "Swaps"
+    SWAP_INCOME = "swap_income", "Swaps and interest"
     COMMISSION_INCOME = "commission_income", "Trading commission charged"
     FEE_INCOME = "fee_income", "Fees and charges"
     COMMISSION_EXPENSE = "commission_expense", "Partner commission"
@@ -50,9 +50,15 @@ class AccountKind(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class KindRule:
-    """The class of a kind, and the lowest balance it may have in its normal side (None: no limit)."""
+    """The class of a kind, what is booked there, whose it is, and its floor.
+
+    `owner` names what the account exists once for ("" for once per entity and currency). `floor` is the lowest balance
+    in the normal side (None: no limit); the database keeps it.
+    """
 
     account_class: AccountClass
+    purpose: str
+    owner: str = ""
     floor: int | None = None
 
 
@@ -65,29 +71,50 @@ _A, _L, _Q, _I, _X = (
 )
 
 KIND_RULES: dict[AccountKind, KindRule] = {
-    AccountKind.BANK: KindRule(_A),
-    AccountKind.PSP: KindRule(_A),
-    AccountKind.LIQUIDITY_PROVIDER: KindRule(_A),
-    AccountKind.CLIENT_RECEIVABLE: KindRule(_A, 0),
-    AccountKind.SUSPENSE: KindRule(_A),
+    AccountKind.BANK: KindRule(_A, "Money at a bank."),
+    AccountKind.PSP: KindRule(_A, "Money at a payment provider, on its way to the bank."),
+    AccountKind.LIQUIDITY_PROVIDER: KindRule(_A, "Money and results at a liquidity provider.", "liquidity_provider"),
+    AccountKind.CLIENT_RECEIVABLE: KindRule(
+        _A, "What a client owes after a chargeback that the wallet could not cover.", "client", 0
+    ),
+    AccountKind.SUSPENSE: KindRule(
+        _A,
+        "Between the outside and a trading server: a deposit credits it when the money arrives and debits it when the "
+        "server shows the balance operation; a withdrawal the other way round. What stays is money on its way.",
+        "trading_account or client",
+    ),
     # A trading account may stand below zero between a loss and its compensation; wallets never may.
-    AccountKind.CLIENT_LIABILITY: KindRule(_L),
-    AccountKind.CLIENT_CREDIT: KindRule(_L),
-    AccountKind.CLIENT_WALLET: KindRule(_L, 0),
-    AccountKind.PARTNER_ACCRUED: KindRule(_L),
-    AccountKind.PARTNER_PAYABLE: KindRule(_L, 0),
-    AccountKind.PARTNER_WALLET: KindRule(_L, 0),
-    AccountKind.OPENING_EQUITY: KindRule(_Q),
-    AccountKind.HOUSE_BOOK_A: KindRule(_I),
-    AccountKind.HOUSE_BOOK_B: KindRule(_I),
-    AccountKind.SWAP_INCOME: KindRule(_I),
-    AccountKind.COMMISSION_INCOME: KindRule(_I),
-    AccountKind.FEE_INCOME: KindRule(_I),
-    AccountKind.COMMISSION_EXPENSE: KindRule(_X),
-    AccountKind.BONUS_EXPENSE: KindRule(_X),
-    AccountKind.COMPENSATION_EXPENSE: KindRule(_X),
-    AccountKind.ROUNDING: KindRule(_X),
-    AccountKind.FX_POSITION: KindRule(_Q),
+    AccountKind.CLIENT_LIABILITY: KindRule(
+        _L,
+        "The balance of a trading account as its server states it, without credit. May be negative until compensated.",
+        "trading_account",
+    ),
+    AccountKind.CLIENT_CREDIT: KindRule(_L, "Credit that the broker lent to a trading account.", "trading_account"),
+    AccountKind.CLIENT_WALLET: KindRule(_L, "Client money outside any trading account.", "client", 0),
+    AccountKind.PARTNER_ACCRUED: KindRule(
+        _L, "Commission earned and not yet approved; corrections may take it below zero.", "partner"
+    ),
+    AccountKind.PARTNER_PAYABLE: KindRule(_L, "Commission of approved statements.", "partner", 0),
+    AccountKind.PARTNER_WALLET: KindRule(_L, "Commission that the partner may withdraw.", "partner", 0),
+    AccountKind.OPENING_EQUITY: KindRule(
+        _Q, "The other side of balances that existed before the history we hold; nets to zero as history arrives."
+    ),
+    AccountKind.HOUSE_BOOK_A: KindRule(
+        _I, "The house's side of clients' realised results and dividends while their account is in the A book."
+    ),
+    AccountKind.HOUSE_BOOK_B: KindRule(
+        _I, "The house's side of clients' realised results and dividends while their account is in the B book."
+    ),
+    AccountKind.SWAP_INCOME: KindRule(_I, "Swaps charged to clients less swaps and interest paid to them."),
+    AccountKind.COMMISSION_INCOME: KindRule(_I, "Trading commission charged to clients."),
+    AccountKind.FEE_INCOME: KindRule(_I, "Fees, charges and taxes taken on trading accounts."),
+    AccountKind.COMMISSION_EXPENSE: KindRule(_X, "Commission of partners, accrued or paid on a server."),
+    AccountKind.BONUS_EXPENSE: KindRule(_X, "Bonuses and credit given to clients, less what was taken back."),
+    AccountKind.COMPENSATION_EXPENSE: KindRule(
+        _X, "Corrections and compensations, negative balances made good included."
+    ),
+    AccountKind.ROUNDING: KindRule(_X, "What is left over when an amount is rounded to the digits of its currency."),
+    AccountKind.FX_POSITION: KindRule(_Q, "Both sides of a conversion: what the house holds of a currency through it."),
 }
 
 DEBIT_CLASSES = frozenset({AccountClass.ASSET, AccountClass.EXPENSE})

@@ -1,21 +1,56 @@
 """The double-entry ledger. It knows accounts, entries and holds, and no desk.
 
-The database itself keeps the books right (see the second migration): an entry that does not balance per currency is
-refused, checked once per entry; postings cannot be added to an entry later; entries and postings are never changed or
-deleted; balances follow postings in the same transaction; a floor (wallets: zero) cannot be crossed; a closed day takes
-no entry.
+The database itself keeps the books right (triggers in the migrations, whatever code writes): every statement that adds
+postings must balance per entry and currency; an entry without postings cannot be committed; postings belong to the
+transaction that made their entry; entries and postings are never changed or deleted; balances follow postings and holds
+in the same statement and are written by nothing else; a floor (wallets: zero) plus what is held cannot be crossed; a
+frozen account takes no debit; books that are closed through a day take no entry dated on or before it.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
+from functools import reduce
+from operator import or_
+
 from django.db import models
 from django.db.models import F, Q
 
-from backoffice.core.fields import AmountField, CurrencyField
+from backoffice.core.access import ScopedQuerySet
+from backoffice.core.fields import AmountField, CurrencyField, CurrentTransactionId, TransactionIdField
 from backoffice.core.models import LegalEntity
+from backoffice.core.triggers import never_changes
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
-from funding.ledger.chart import AccountClass, AccountKind
+from funding.ledger.chart import KIND_RULES, AccountClass, AccountKind, is_debit_normal
+
+# NUMERIC knows NaN and sorts it above every number, so "positive" alone would let it in; no column holds as much as this.
+BEYOND_ANY_AMOUNT = Decimal(10) ** 16
+_IS_AMOUNT = Q(amount__gt=0, amount__lt=BEYOND_ANY_AMOUNT)
+
+
+def _kinds_agree_with_chart() -> Q:
+    """Class and normal side of an account are those that the chart gives its kind."""
+    return reduce(
+        or_,
+        (
+            Q(
+                account_class=account_class.value,
+                is_debit_normal=debit_normal,
+                kind__in=sorted(
+                    kind.value
+                    for kind, rule in KIND_RULES.items()
+                    if rule.account_class is account_class and is_debit_normal(kind) is debit_normal
+                ),
+            )
+            for account_class in AccountClass
+            for debit_normal in (False, True)
+            if any(
+                rule.account_class is account_class and is_debit_normal(kind) is debit_normal
+                for kind, rule in KIND_RULES.items()
+            )
+        ),
+    )
 
 
 class LedgerAccount(models.Model):
@@ -35,9 +70,16 @@ class LedgerAccount(models.Model):
     is_frozen = models.BooleanField(default=False, help_text="A frozen account takes no debit until it is released.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
+    objects = ScopedQuerySet.as_manager()
+
     class Meta:
         ordering = ["entity", "kind", "currency", "owner_type", "owner_id"]
         constraints = [
+            models.CheckConstraint(condition=_kinds_agree_with_chart(), name="ledger_account_follows_chart"),
+            models.CheckConstraint(
+                condition=Q(owner_type="", owner_id=0) | (~Q(owner_type="") & Q(owner_id__gt=0)),
+                name="ledger_account_owner_whole",
+            ),
             models.UniqueConstraint(
                 fields=["entity", "kind", "currency", "owner_type", "owner_id"], name="ledger_account_unique"
             ),
@@ -100,14 +142,28 @@ class JournalEntry(models.Model):
     source_type = models.CharField(max_length=40, blank=True)
     source_id = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
+    made_in = TransactionIdField(db_default=CurrentTransactionId(), editable=False)
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "journal entries"
+        constraints = [
+            models.CheckConstraint(condition=~Q(idempotency_key=""), name="ledger_entry_has_key"),
+            models.CheckConstraint(
+                condition=Q(reverses__isnull=True) | ~Q(reason=""), name="ledger_entry_reversal_reason"
+            ),
+            models.CheckConstraint(
+                condition=Q(refers_to_day__isnull=True) | Q(refers_to_day__lt=F("business_day")),
+                name="ledger_entry_refers_back",
+            ),
+        ]
         indexes = [
             models.Index(fields=["entity", "business_day"], name="ledger_entry_day"),
             models.Index(fields=["source_type", "source_id"], name="ledger_entry_source"),
         ]
+        triggers = [never_changes()]
 
     def __str__(self) -> str:
         return f"entry {self.pk}: {self.description}"
@@ -131,10 +187,11 @@ class Posting(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["entry", "account"], name="ledger_posting_once_per_account"),
-            models.CheckConstraint(condition=Q(amount__gt=0), name="ledger_posting_amount_positive"),
+            models.CheckConstraint(condition=_IS_AMOUNT, name="ledger_posting_amount_positive"),
             models.CheckConstraint(condition=Q(side__in=["D", "C"]), name="ledger_posting_side_known"),
         ]
         indexes = [models.Index(fields=["account", "id"], name="ledger_posting_account")]
+        triggers = [never_changes()]
 
     def __str__(self) -> str:
         return f"{self.side} {self.amount} {self.currency}"
@@ -151,7 +208,7 @@ class Hold(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
-    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="holds")
+    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="holds", db_index=False)
     amount = AmountField()
     state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
     idempotency_key = models.CharField(max_length=160, unique=True)
@@ -165,12 +222,16 @@ class Hold(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.CheckConstraint(condition=Q(amount__gt=0), name="ledger_hold_amount_positive"),
+            models.CheckConstraint(condition=_IS_AMOUNT, name="ledger_hold_amount_positive"),
             models.CheckConstraint(
                 condition=Q(state__in=["pending", "posted", "voided", "expired"]),
                 name="ledger_hold_state_known",
             ),
             models.CheckConstraint(condition=~Q(state="posted") | Q(entry__isnull=False), name="ledger_hold_posted_by"),
+        ]
+        indexes = [
+            models.Index(fields=["account"], name="ledger_hold_pending", condition=Q(state="pending")),
+            models.Index(fields=["expires_at"], name="ledger_hold_due", condition=Q(state="pending")),
         ]
 
     def __str__(self) -> str:
@@ -178,7 +239,7 @@ class Hold(models.Model):
 
 
 class ClosedDay(models.Model):
-    """A day whose books are closed for an entity; what concerns it later is an adjustment in the open day."""
+    """A day through which an entity's books are closed; what concerns it later is an adjustment in the first open day."""
 
     entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="closed_days")
     business_day = models.DateField()
@@ -188,6 +249,7 @@ class ClosedDay(models.Model):
     class Meta:
         ordering = ["-business_day"]
         constraints = [models.UniqueConstraint(fields=["entity", "business_day"], name="ledger_closedday_unique")]
+        triggers = [never_changes()]
 
     def __str__(self) -> str:
         return f"{self.entity_id} {self.business_day}"
