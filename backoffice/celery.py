@@ -1,11 +1,23 @@
-"""The Celery application. Beat ticks in UTC; what is due is decided in the database (`core.JobRun`)."""
+"""The Celery application. Beat ticks in UTC; what is due is decided in the database (`core.JobRun`, due rows)."""
+
+from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
+from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 
 app = Celery("backoffice")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# Carries the trace id of whoever sent a task into the worker's log lines and audit records.
+app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+@setup_logging.connect
+def keep_our_logging(**_: Any) -> None:
+    """Celery would set logging up anew; having a receiver here leaves it as the settings made it."""

@@ -5,7 +5,17 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from backoffice.core.health import healthz, readyz
+from backoffice.core.views import home, not_offered
+
 urlpatterns = [
+    path("", home, name="home"),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
     path("desk/", admin.site.urls),
+    # Addresses are changed by an administrator, under audit, never by who holds the session.
+    path("account/email/", not_offered),
     path("account/", include("allauth.urls")),
+    path("portal/", include("backoffice.portal.urls")),
+    path("api/v1/", include("backoffice.api.urls")),
 ]

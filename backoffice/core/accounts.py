@@ -1,9 +1,18 @@
-"""How people sign in: by e-mail, without self-registration of staff."""
+"""How people sign in: by e-mail, without self-registration; staff always with a second factor."""
 
 from __future__ import annotations
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from django.http import HttpRequest
+from django.shortcuts import resolve_url
+
+from backoffice.core.models import User
+from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
+from backoffice.core.secrets import seal, unseal
+
+_AUTHENTICATOR_PURPOSE = "mfa.authenticator.data"
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -12,3 +21,26 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Whether the sign-up page is open: never."""
         return False
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """Home. Staff without a second factor set it up first, because nothing else is open to them."""
+        user = request.user
+        if isinstance(user, User) and user.is_staff and not session_passed_second_factor(request):
+            return second_factor_url(request)
+        return resolve_url("home")
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    """One-time code secrets are encrypted at rest; staff cannot switch their second factor off."""
+
+    def encrypt(self, text: str) -> str:
+        """Seals the secret for the table of authenticators."""
+        return seal(text, purpose=_AUTHENTICATOR_PURPOSE)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Opens what `encrypt` sealed."""
+        return unseal(encrypted_text, purpose=_AUTHENTICATOR_PURPOSE)
+
+    def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
+        """Staff who change their phone ask an administrator, who resets the second factor under audit."""
+        return not authenticator.user.is_staff

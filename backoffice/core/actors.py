@@ -1,4 +1,8 @@
-"""Who acts in a request."""
+"""Who acts in a request.
+
+This is where the second factor is enforced for every door at once: a staff login whose session has not shown it acts
+with no staff role and no legal entity, so that desk, portal and API alike find nothing that it may see or do.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from typing import Any
 from django.http import HttpRequest
 
 from backoffice.core.models import User
-from backoffice.core.types import NOBODY, Actor
+from backoffice.core.second_factor import session_passed_second_factor
+from backoffice.core.types import NOBODY, PORTAL_ROLES, Actor
 
 
 def actor_of_user(user: User) -> Actor:
@@ -23,11 +28,13 @@ def actor_of_user(user: User) -> Actor:
 
 
 def actor_of(request: HttpRequest | Any) -> Actor:
-    """The actor of a request, read once per request; without a login, nobody."""
+    """The actor of a request, read once per request; without a login, nobody; staff only with a second factor."""
     known = getattr(request, "_backoffice_actor", None)
     if known is not None:
         return known  # type: ignore[no-any-return]
     user = getattr(request, "user", None)
     actor = actor_of_user(user) if isinstance(user, User) and user.is_authenticated else NOBODY
-    request._backoffice_actor = actor
+    if user is not None and actor.user_id and actor.is_staff and not session_passed_second_factor(request):
+        actor = Actor(label=actor.label, user_id=actor.user_id, roles=actor.roles & PORTAL_ROLES)
+    request._backoffice_actor = actor  # type: ignore[union-attr]
     return actor

@@ -11,7 +11,11 @@ class CoreConfig(AppConfig):
     verbose_name = "Organisation and access"
 
     def ready(self) -> None:
-        """Makes the Celery application the current one, so that tasks find it in every process."""
+        """Declares permissions, scheduled work and checks, and makes the Celery application the current one."""
         from backoffice.celery import app
+        from backoffice.core import checks, permissions, schedule, sign_in  # noqa: F401 - checks register themselves
 
         app.set_default()
+        permissions.declare()
+        schedule.register_own()
+        sign_in.connect()

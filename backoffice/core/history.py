@@ -42,7 +42,7 @@ def keep_history(*, per_statement: bool = False, **options: Any) -> Callable[[Mo
             pghistory.DeleteEvent(),
             level=pgtrigger.Statement if per_statement else pgtrigger.Row,
             append_only=True,
-            context_field=None,
+            context_field=None,  # type: ignore[arg-type]  # None is documented: who and why stand in the audit
             base_model=RowVersion,
             **({"model_name": f"{model.__name__}Version"} | options),
         )

@@ -6,11 +6,12 @@ same names. Nothing connects to a server at import time, so `manage.py devstack`
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from backoffice.settings.desk import UNFOLD  # noqa: F401
-from backoffice.settings.environment import database_from_url, env_bool, env_list, redis_urls
+from backoffice.settings.environment import database_from_url, env_bool, env_int, env_list, redis_urls
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
@@ -23,6 +24,9 @@ ENVIRONMENT_LABEL = os.environ.get("BACKOFFICE_ENVIRONMENT", "")
 ALLOWED_HOSTS = env_list("BACKOFFICE_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env_list("BACKOFFICE_TRUSTED_ORIGINS", default=[])
 BEHIND_TLS = env_bool("BACKOFFICE_BEHIND_TLS", default=False)
+# Secrets at rest (one-time code secrets, later bank and identity data): `id:base64 of 32 bytes`, the current key first.
+DEVELOPMENT_ENCRYPTION_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1uZXZlci1wcm9kdWN0aW8="
+ENCRYPTION_KEYS = os.environ.get("BACKOFFICE_ENCRYPTION_KEYS", DEVELOPMENT_ENCRYPTION_KEYS)
 
 INSTALLED_APPS = [
     "unfold",
@@ -76,8 +80,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
-    "backoffice.core.middleware.ActorMiddleware",
+    "backoffice.core.middleware.TraceMiddleware",
+    "backoffice.core.middleware.DomainErrorMiddleware",
 ]
 
 ROOT_URLCONF = "backoffice.urls"
@@ -114,7 +118,7 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 AUTH_USER_MODEL = "core.User"
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    # Extends Django's own backend; beside that one, every wrong password would be hashed twice.
     "allauth.account.auth_backends.AuthenticationBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
@@ -137,13 +141,27 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
+# A password reset for an unknown address is answered alike, but sends no mail: this site is nobody's mail relay.
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+# Tells people when their password or second factor was changed.
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
     "login_failed": "10/m/ip,5/5m/key",
     "reset_password": "5/m/ip,3/m/key",
     "reauthenticate": "10/m/user",
+    "change_password": "5/m/user",
 }
+# How many proxies stand in front and may be believed about the caller's address, by which rate limits count.
+ALLAUTH_TRUSTED_PROXY_COUNT = env_int("BACKOFFICE_TRUSTED_PROXIES", default=0)
+MFA_ADAPTER = "backoffice.core.accounts.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+# Addresses are entered by administrators, not by whoever signs up; there is nothing to verify first.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_TOTP_ISSUER = "Broker Back Office"
 
 SESSION_COOKIE_HTTPONLY = True
@@ -151,7 +169,11 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SECURE = BEHIND_TLS
 CSRF_COOKIE_SECURE = BEHIND_TLS
+CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = BEHIND_TLS
+# Load balancers ask inside the network, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = BEHIND_TLS
 SECURE_HSTS_PRELOAD = BEHIND_TLS
@@ -195,10 +217,11 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_TIME_LIMIT = 600
+CELERY_BEAT_SCHEDULER = "backoffice.core.beat:HeartbeatScheduler"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["backoffice.ui.api.SecondFactorSessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["backoffice.ui.api.CapabilityPermission"],
     "DEFAULT_PAGINATION_CLASS": "backoffice.ui.api.StandardCursorPagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
@@ -213,12 +236,20 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Use cases of the back office. Amounts are decimal strings; times are UTC.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {"RoleEnum": "backoffice.core.types.Role"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # Sample statements, ticks and bank files for acceptance tests; tests skip, saying so, where it is absent.
 SAMPLE_DATA_DIR = Path(os.environ.get("SAMPLE_DATA_DIR", str(BASE_DIR.parent / "shared" / "data")))
+
+# Routine events of tasks and requests' beginnings are for debugging; addresses of people are not logged at all.
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = logging.INFO
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 
 LOG_FORMAT = os.environ.get("BACKOFFICE_LOG_FORMAT", "json")
 LOG_LEVEL = os.environ.get("BACKOFFICE_LOG_LEVEL", "INFO")

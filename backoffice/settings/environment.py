@@ -15,6 +15,12 @@ def env_bool(name: str, *, default: bool) -> bool:
     return default if value is None else value.strip().lower() in {"1", "true", "yes", "on"}
 
 
+def env_int(name: str, *, default: int) -> int:
+    """The whole number in variable *name*; unset gives *default*. Raises ValueError for anything else."""
+    value = os.environ.get(name)
+    return default if value is None else int(value)
+
+
 def env_list(name: str, *, default: list[str]) -> list[str]:
     """The comma-separated parts of variable *name*, without blanks; unset gives *default*."""
     value = os.environ.get(name)

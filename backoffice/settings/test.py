@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 
 from backoffice.settings import *  # noqa: F403
-from backoffice.settings import STORAGES, WHITENOISE_USE_FINDERS  # noqa: F401
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

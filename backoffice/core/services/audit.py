@@ -99,7 +99,8 @@ def _label_of(target: models.Model) -> str:
 
 def history_of(target: models.Model) -> list[dict[str, Any]]:
     """The versions of a tracked row, oldest first, each with the audit records of its transaction."""
-    versions = list(target._meta.model.pgh_event_model.objects.filter(pgh_obj_id=target.pk).order_by("pgh_id"))
+    event_model = target.pgh_event_model  # type: ignore[attr-defined]  # set by keep_history
+    versions = list(event_model.objects.filter(pgh_obj_id=target.pk).order_by("pgh_id"))
     records: dict[int, list[AuditRecord]] = {}
     for found in AuditRecord.objects.filter(xid__in=[version.pgh_transaction for version in versions]).order_by("id"):
         records.setdefault(found.xid, []).append(found)

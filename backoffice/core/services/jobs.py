@@ -107,7 +107,8 @@ def fail(*, job: Job, owner: str, error: str, retry: bool) -> bool:
         else {"state": Job.State.FAILED, "finished_at": now}
     )
     released = {"lease_owner": "", "lease_until": None, "last_error": error[:MAX_ERROR_LENGTH]}
-    return _held(job, owner).update(**changes, **released) == 1
+    updated: int = _held(job, owner).update(**changes, **released)
+    return updated == 1
 
 
 def _held(job: Job, owner: str) -> Any:

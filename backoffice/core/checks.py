@@ -1,0 +1,35 @@
+"""What a deployment must set: `manage.py check --deploy` refuses the development keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, Tags, register
+
+from backoffice.core.secrets import parse_keys
+from backoffice.kernel.errors import Misconfigured
+
+
+@register(Tags.security, deploy=True)
+def keys_are_not_the_development_ones(**_: Any) -> list[Error]:
+    """Errors for keys that everybody can read in the source."""
+    errors = []
+    if settings.SECRET_KEY == settings.DEVELOPMENT_SECRET_KEY:
+        errors.append(
+            Error("The secret key is the development key.", hint="Set BACKOFFICE_SECRET_KEY.", id="backoffice.E001")
+        )
+    if settings.ENCRYPTION_KEYS == settings.DEVELOPMENT_ENCRYPTION_KEYS:
+        hint = "Set BACKOFFICE_ENCRYPTION_KEYS to id:base64 of 32 random bytes."
+        errors.append(Error("The encryption key is the development key.", hint=hint, id="backoffice.E002"))
+    return errors
+
+
+@register(Tags.security)
+def encryption_keys_can_be_read(**_: Any) -> list[Error]:
+    """An error when the keys are malformed, before the first secret is needed."""
+    try:
+        parse_keys(settings.ENCRYPTION_KEYS)
+    except Misconfigured as error:
+        return [Error(error.message, hint="See BACKOFFICE_ENCRYPTION_KEYS.", id="backoffice.E003")]
+    return []

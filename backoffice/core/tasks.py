@@ -1,0 +1,66 @@
+"""Celery's way into the ground: each task calls one use case. Work and its state live in the database."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from celery import shared_task
+from django.core.management import call_command
+
+from backoffice.core.schedule import MIN_EXPIRY_SECONDS
+from backoffice.core.services import heartbeats, jobs, outbox
+from backoffice.core.services.audit import seal_audit
+
+MAX_SEALS_PER_TASK = 20
+MAX_JOBS_PER_TASK = 200
+
+
+def process_name() -> str:
+    """This process, unique among all that can hold a lease."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@shared_task
+def beat_heartbeat() -> None:
+    """Proves that a worker takes up what beat sends."""
+    heartbeats.beat("worker", {"process": process_name()})
+
+
+@shared_task
+def deliver_outbox() -> None:
+    """Delivers the events that are due."""
+    outbox.deliver_due()
+
+
+@shared_task
+def reap_expired_jobs() -> None:
+    """Frees the jobs of dead workers."""
+    jobs.reap_expired()
+
+
+@shared_task
+def dispatch_ready_jobs() -> None:
+    """Starts a worker on each kind of job that has something due."""
+    for kind in jobs.ready_kinds():
+        run_ready_jobs.apply_async(kwargs={"kind": kind}, expires=MIN_EXPIRY_SECONDS)
+
+
+@shared_task
+def run_ready_jobs(kind: str) -> None:
+    """Works off due jobs of one kind; what is left over is taken up at the next tick."""
+    jobs.run_ready(kind=kind, owner=process_name(), limit=MAX_JOBS_PER_TASK)
+
+
+@shared_task
+def seal_audit_trail() -> None:
+    """Seals the audit records that were committed since the last seal."""
+    for _ in range(MAX_SEALS_PER_TASK):
+        if seal_audit() is None:
+            break
+
+
+@shared_task
+def clear_expired_sessions() -> None:
+    """Forgets the sessions that have ended."""
+    call_command("clearsessions")
