@@ -11,13 +11,7 @@ class CrmConfig(AppConfig):
     verbose_name = "Clients"
 
     def ready(self) -> None:
-        """Declares who sees which clients."""
-        from crm import permissions
-
-        permissions.declare()
-
-    def ready(self) -> None:
-        """Declares permissions and registers the desk's pages and endpoints."""
+        """Declares who sees which clients; registers the desk's pages and endpoints."""
         from backoffice.ui.api_registry import register_router
         from backoffice.ui.navigation import register_page, register_section
         from crm import permissions
@@ -25,5 +19,5 @@ class CrmConfig(AppConfig):
 
         permissions.declare()
         register_section("crm", "CRM", "group", 10)
-        register_page("crm", "Clients", "admin:crm_client_changelist", "crm.view_client", 10)
+        register_page("crm", "Clients", "admin:crm_client_changelist", "crm.view_clients", 10)
         register_router("clients", ClientViewSet, "client")

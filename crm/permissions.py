@@ -1,9 +1,4 @@
-"""Who may see and use clients.
-
-Sales and retention see the clients they own and, as a team's lead, the whole team's; other staff see those of their
-legal entities where their work needs it; a trader sees their own record. A named exception is a row of guardian's
-direct table. Desks above add their scopes (introducing brokers, partner managers).
-"""
+"""Who sees which clients, and who may do what with them. Desks above add scopes (introducing brokers)."""
 
 from __future__ import annotations
 
@@ -14,42 +9,76 @@ from backoffice.core.models import TeamMembership
 from backoffice.core.types import STAFF_ROLES, Actor, Role
 from crm.models import ClientUserObjectPermission
 
-WHOLE_ENTITY_ROLES = (
+VIEW_CLIENT_CODENAME = "view_client"
+# These roles work with every client of their legal entities.
+ENTITY_WIDE_ROLES = (
     Role.ADMINISTRATOR.value,
     Role.AUDITOR.value,
     Role.COMPLIANCE.value,
     Role.DEALING.value,
     Role.FINANCE.value,
+    Role.MARKETING.value,
+    Role.PARTNER_MANAGER.value,
     Role.PLATFORM_OPERATIONS.value,
 )
-OWNING_ROLES = (Role.SALES.value, Role.RETENTION.value)
-VIEW_PERMISSION = "view_client"
+# These see the clients they own, and those of the teams they belong to.
+TEAM_ROLES = (Role.SALES.value, Role.RETENTION.value)
 
 
 def declare() -> None:
-    """Declares the verbs of the desk and whose clients each role sees. Called once, when the process starts."""
-    declare_capability("crm.view_client", STAFF_ROLES - {Role.MARKETING.value})
+    """Declares the desk's verbs and scopes. Called once, when the process starts."""
+    declare_capability("crm.view_client", STAFF_ROLES)
     declare_capability("crm.export_client", [Role.ADMINISTRATOR, Role.COMPLIANCE, Role.FINANCE])
     declare_capability("crm.register_client", [Role.SALES, Role.PLATFORM_OPERATIONS, Role.ADMINISTRATOR])
-    register_scope("crm.Client", role_entity_scope("entity", *WHOLE_ENTITY_ROLES))
-    register_scope("crm.Client", _own_and_led)
-    register_scope("crm.Client", _named_exceptions)
-    register_scope("crm.Client", _own_record)
+    declare_capability("crm.assign_client", [Role.ADMINISTRATOR])
+    declare_capability("crm.grant_client_exception", [Role.ADMINISTRATOR, Role.COMPLIANCE])
+    # The facts of a client are seen by who sees the client: the same conditions, one relation further.
+    for label, path in (("crm.Client", ""), ("crm.ClientFact", "client")):
+        register_scope(label, role_entity_scope(_join(path, "entity"), *ENTITY_WIDE_ROLES))
+        register_scope(label, _OwnAndTeams(path))
+        register_scope(label, _NamedExceptions(path))
+        register_scope(label, _OwnSelf(path))
 
 
-def _own_and_led(actor: Actor) -> Q | None:
-    if not actor.has_role(*OWNING_ROLES) or not actor.entity_ids:
-        return None
-    led = TeamMembership.objects.filter(user_id=actor.user_id, is_lead=True).values("team_id")
-    return (Q(owner_id=actor.user_id) | Q(team_id__in=led)) & Q(entity__in=actor.entity_ids)
+def _join(path: str, name: str) -> str:
+    return f"{path}__{name}" if path else name
 
 
-def _named_exceptions(actor: Actor) -> Q | None:
-    if not actor.is_staff:
-        return None
-    named = ClientUserObjectPermission.objects.filter(user_id=actor.user_id, permission__codename=VIEW_PERMISSION)
-    return Q(pk__in=named.values("content_object_id"))
+class _OwnAndTeams:
+    """Clients of the actor's entities that the actor owns, or that belong to a team of the actor's."""
+
+    def __init__(self, path: str) -> None:
+        self.entity = f"{_join(path, 'entity')}__in"
+        self.owner = _join(path, "owner")
+        self.team = f"{_join(path, 'team')}__in"
+
+    def __call__(self, actor: Actor) -> Q | None:
+        if actor.user_id is None or not actor.has_role(*TEAM_ROLES) or not actor.entity_ids:
+            return None
+        teams = TeamMembership.objects.filter(user_id=actor.user_id).values("team_id")
+        return Q(**{self.entity: actor.entity_ids}) & (Q(**{self.owner: actor.user_id}) | Q(**{self.team: teams}))
 
 
-def _own_record(actor: Actor) -> Q | None:
-    return Q(user_id=actor.user_id) if actor.has_role(Role.TRADER.value) else None
+class _NamedExceptions:
+    """Single clients that were opened to a member of staff by name: one subquery, however many clients there are."""
+
+    def __init__(self, path: str) -> None:
+        self.pk = f"{_join(path, 'pk')}__in"
+
+    def __call__(self, actor: Actor) -> Q | None:
+        if actor.user_id is None or not actor.is_staff:
+            return None
+        opened = ClientUserObjectPermission.objects.filter(
+            user_id=actor.user_id, permission__codename=VIEW_CLIENT_CODENAME
+        )
+        return Q(**{self.pk: opened.values("content_object_id")})
+
+
+class _OwnSelf:
+    """A trader sees the client that he is, and nobody else."""
+
+    def __init__(self, path: str) -> None:
+        self.user = _join(path, "user")
+
+    def __call__(self, actor: Actor) -> Q | None:
+        return Q(**{self.user: actor.user_id}) if actor.has_role(Role.TRADER.value) and actor.user_id else None
