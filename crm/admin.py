@@ -21,8 +21,7 @@ FACT_LIMIT = 40
 class ClientAdmin(DeskModelAdmin):
     """Clients that the viewer may see: their own, their team's, or those of their legal entities."""
 
-    view_capability = "crm.view_client"
-    export_capability = "crm.export_client"
+    view_capability = "crm.view_clients"
     list_display = (
         "reference",
         "full_name",

@@ -1,11 +1,15 @@
-"""Registers the API root with Django."""
+"""The API root."""
 
 from django.apps import AppConfig
 
 
 class ApiConfig(AppConfig):
-    """The root of the HTTP API."""
+    """Serves /api/v1/ from what desks registered."""
 
     name = "backoffice.api"
     label = "api"
     verbose_name = "API"
+
+    def ready(self) -> None:
+        """Lets the schema generator know our authentication."""
+        from backoffice.api import schema  # noqa: F401 - extensions register themselves

@@ -3,6 +3,19 @@
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 
+ORGANISATION_PAGES = (
+    ("Legal entities", "legalentity", "core.manage_organisation"),
+    ("Brands", "brand", "core.manage_organisation"),
+    ("Teams", "team", "core.manage_organisation"),
+    ("Logins", "user", "core.view_users"),
+    ("Audit trail", "auditrecord", "core.view_audit"),
+    ("Audit seals", "auditseal", "core.view_audit"),
+    ("Jobs", "job", "core.view_work"),
+    ("Scheduled runs", "jobrun", "core.view_work"),
+    ("Outbox", "outboxevent", "core.view_work"),
+    ("Processes", "processheartbeat", "core.view_work"),
+)
+
 
 class DeskAdminConfig(AdminConfig):
     """Makes the desk the default admin site, so that desks register with `admin.site`."""
@@ -16,3 +29,13 @@ class DeskConfig(AppConfig):
     name = "backoffice.desk"
     label = "desk"
     verbose_name = "Desk"
+
+    def ready(self) -> None:
+        """Registers the pages of the organisation and of the machinery, and their cards."""
+        from backoffice.desk import cards
+        from backoffice.ui.navigation import register_page, register_section
+
+        register_section("organisation", "Organisation", "apartment", 90)
+        for order, (title, model, capability) in enumerate(ORGANISATION_PAGES, start=1):
+            register_page("organisation", title, f"admin:core_{model}_changelist", capability, order * 10)
+        cards.register()

@@ -89,6 +89,7 @@ class DeskModelAdmin(ModelAdmin):
     list_fullwidth = True
     list_filter_sheet = True
     list_select_related: Sequence[str] = ()
+    list_prefetch_related: ClassVar[Sequence[str]] = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     paginator = BoundedPaginator
@@ -147,6 +148,8 @@ class DeskModelAdmin(ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Through the access door, in the class's order."""
         rows = self.visible_rows(actor_of(request))
+        if self.list_prefetch_related:
+            rows = rows.prefetch_related(*self.list_prefetch_related)
         ordering = self.get_ordering(request)
         return rows.order_by(*ordering) if ordering else rows
 

@@ -27,6 +27,7 @@ from django.utils.safestring import SafeString
 
 from backoffice.core.access import holds
 from backoffice.core.types import NOBODY, Actor
+from backoffice.kernel.errors import Misconfigured
 from backoffice.ui.formats import EMPTY, currency_digits, format_decimal, format_plain
 
 # Tones of badges; the stylesheets know exactly these.
@@ -109,9 +110,7 @@ def moment(path: str, *, title: str, order: str = "") -> Column:
 
 def badge(path: str, *, title: str, tones: Mapping[Any, str] | None = None, order: str = "") -> Column:
     """A state. `tones` gives the tone of each value (good, bad, warn, info, quiet); others are quiet."""
-    known = dict(tones or {})
-    if unknown := set(known.values()) - TONES:
-        raise ValueError(f"Unknown badge tones {sorted(unknown)}; known are {sorted(TONES)}.")
+    known = _known_tones(tones)
 
     def html(row: Any) -> str:
         value = read_path(row, path)
@@ -144,6 +143,26 @@ def computed(value: Callable[[Any], Any], *, title: str, is_numeric: bool = Fals
         return format_html('<span class="{}">{}</span>', "bo-num" if is_numeric else "", format_plain(result))
 
     return Column(title, value, html, is_numeric=is_numeric, order=order)
+
+
+def state(
+    value: Callable[[Any], str], *, title: str, tones: Mapping[str, str] | None = None, order: str = ""
+) -> Column:
+    """A state that a function works out from the row, as a badge in the tone of its words."""
+    known = _known_tones(tones)
+
+    def html(row: Any) -> str:
+        words = value(row)
+        return badge_html(words, known.get(words, "quiet")) if words else EMPTY
+
+    return Column(title, value, html, order=order)
+
+
+def _known_tones(tones: Mapping[Any, str] | None) -> dict[Any, str]:
+    known = dict(tones or {})
+    if unknown := set(known.values()) - TONES:
+        raise Misconfigured(f"Unknown badge tones {sorted(unknown)}; known are {sorted(TONES)}.")
+    return known
 
 
 def money_html(amount: Decimal, currency: str = "", *, show_currency: bool = True) -> SafeString:
@@ -227,6 +246,11 @@ def badge_column(path: str, **options: Any) -> Callable[..., str]:
 def link_column(path: str, **options: Any) -> Callable[..., str]:
     """See `link`."""
     return admin_column(link(path, **options))
+
+
+def state_column(value: Callable[[Any], str], **options: Any) -> Callable[..., str]:
+    """See `state`."""
+    return admin_column(state(value, **options))
 
 
 def computed_column(value: Callable[[Any], Any], **options: Any) -> Callable[..., str]:

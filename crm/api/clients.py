@@ -39,7 +39,7 @@ class ClientSerializer(serializers.ModelSerializer[Client]):
 class ClientViewSet(ScopedReadOnlyViewSet):
     """Clients that the caller may see, newest first."""
 
-    capability = "crm.view_client"
+    capability = "crm.view_clients"
     queryset = Client.objects.select_related("entity", "brand", "owner")
     serializer_class = ClientSerializer
     lookup_field = "public_id"

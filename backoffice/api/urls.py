@@ -1,0 +1,23 @@
+"""/api/v1/: what desks registered, who I am, the schema, and its page for staff."""
+
+from __future__ import annotations
+
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from backoffice.api.views import MeView, StaffOnly, UnknownEndpoint
+from backoffice.ui.api_registry import endpoints, viewsets
+
+router = SimpleRouter()
+for registered in viewsets():
+    router.register(registered.prefix, registered.viewset, basename=registered.basename)
+
+urlpatterns = [
+    path("me/", MeView.as_view(), name="me"),
+    *[path(item.route, item.view.as_view(), name=item.name) for item in endpoints()],
+    path("", include(router.urls)),
+    path("schema/", SpectacularAPIView.as_view(permission_classes=[StaffOnly]), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema", permission_classes=[StaffOnly]), name="docs"),
+    re_path(r"^.*$", UnknownEndpoint.as_view(), name="unknown"),
+]
