@@ -27,7 +27,7 @@ TEAM_ROLES = (Role.SALES.value, Role.RETENTION.value)
 
 def declare() -> None:
     """Declares the desk's verbs and scopes. Called once, when the process starts."""
-    declare_capability("crm.view_client", STAFF_ROLES)
+    declare_capability("crm.view_clients", STAFF_ROLES)
     declare_capability("crm.export_client", [Role.ADMINISTRATOR, Role.COMPLIANCE, Role.FINANCE])
     declare_capability("crm.register_client", [Role.SALES, Role.PLATFORM_OPERATIONS, Role.ADMINISTRATOR])
     declare_capability("crm.assign_client", [Role.ADMINISTRATOR])

@@ -10,7 +10,7 @@ from backoffice.core.access import authorise, get_visible, visible_to
 from backoffice.core.types import Actor
 from crm.models import Client, ClientFact
 
-VIEW_CLIENT = "crm.view_client"
+VIEW_CLIENTS = "crm.view_clients"
 
 
 def clients(*, actor: Actor) -> QuerySet[Client]:
@@ -30,6 +30,6 @@ def client_of_user(*, actor: Actor) -> Client | None:
 
 def facts_of(*, actor: Actor, client_id: int) -> dict[str, Any]:
     """What the desks wrote down of a client, by name of the fact. Raises NotFound like `get_client`."""
-    authorise(actor, VIEW_CLIENT)
+    authorise(actor, VIEW_CLIENTS)
     client = get_client(actor=actor, client_id=client_id)
     return dict(ClientFact.objects.filter(client=client).values_list("fact", "value"))
