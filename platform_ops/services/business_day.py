@@ -22,6 +22,7 @@ from backoffice.kernel.business_day import day_bounds, is_business_day
 from backoffice.kernel.errors import Conflict, DomainError, InvalidInput, NotFound
 from platform_ops.locks import lock_business_day
 from platform_ops.models import BusinessDay, BusinessDayStep, TradingServer
+from platform_ops.permissions import HOLD_BUSINESS_DAY, RUN_BUSINESS_DAY
 
 RunStep = Callable[[BusinessDay], dict[str, Any]]
 
@@ -75,7 +76,7 @@ def run_business_day(*, server_id: int, day: date, actor: Actor) -> BusinessDay:
 
     Raises `InvalidInput` for a day that is not over yet, `Conflict` while somebody holds it.
     """
-    authorise(actor, "platform_ops.run_business_day")
+    authorise(actor, RUN_BUSINESS_DAY)
     if day_bounds(day)[1] > clock.now():
         raise InvalidInput(f"The business day {day} is not over before 17:00 New York.", field="day", value=str(day))
     business_day = open_business_day(server_id=server_id, day=day)
@@ -138,7 +139,7 @@ def _close(*, business_day_id: int, actor: Actor) -> None:
         return
     business_day.state, business_day.closed_at = BusinessDay.State.CLOSED, clock.now()
     business_day.save(update_fields=["state", "closed_at"])
-    audit.record(actor=actor, action="platform_ops.close_day", target=business_day, entity_id=business_day.entity_id)
+    audit.record(actor=actor, action="platform.close_day", target=business_day, entity_id=business_day.entity_id)
     outbox.publish(
         topic="platform.day_closed",
         payload={"business_day_id": business_day.pk, "day": str(business_day.day), "server_id": business_day.server_id},
@@ -148,7 +149,7 @@ def _close(*, business_day_id: int, actor: Actor) -> None:
 
 @transaction.atomic(durable=True)
 def _set_hold(*, business_day_id: int, hold: bool, reason: str, actor: Actor) -> BusinessDay:
-    authorise(actor, "platform_ops.hold_business_day")
+    authorise(actor, HOLD_BUSINESS_DAY)
     if not reason.strip():
         raise InvalidInput("Say why.", field="reason")
     business_day = lock_business_day(business_day_id)
@@ -161,7 +162,7 @@ def _set_hold(*, business_day_id: int, hold: bool, reason: str, actor: Actor) ->
     business_day.save(update_fields=["is_held", "hold_reason", "held_by"])
     audit.record(
         actor=actor,
-        action="platform_ops.hold_day" if hold else "platform_ops.release_day",
+        action="platform.hold_day" if hold else "platform.release_day",
         target=business_day,
         reason=reason,
         entity_id=business_day.entity_id,

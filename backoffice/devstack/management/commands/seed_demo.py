@@ -1,0 +1,45 @@
+"""Fills an empty database with the demo broker: people, catalogue, partners, clients, sixty business days of trading."""
+
+from __future__ import annotations
+
+import time
+from datetime import date
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from backoffice.core.models import LegalEntity
+from backoffice.devstack.demo.history import write_history
+from backoffice.devstack.demo.seed import write_world
+from backoffice.devstack.demo.world import invent_world
+from backoffice.kernel import clock
+from backoffice.kernel.business_day import business_day_of, is_business_day, previous_business_day
+
+
+class Command(BaseCommand):
+    """`seed_demo [--last-day D]`; refuses a database that holds a legal entity."""
+
+    help = "Writes the demo broker into an empty database; says what it does on standard error."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Defines the options."""
+        parser.add_argument(
+            "--last-day", type=date.fromisoformat, help="last business day; default: the last finished one"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Invents the broker and writes it."""
+        if LegalEntity.objects.exists():
+            raise CommandError("This database is not empty; the demo broker is written into an empty one only.")
+        last_day = options["last_day"] or previous_business_day(business_day_of(clock.now()))
+        if not is_business_day(last_day):
+            raise CommandError(f"{last_day} is not a business day.")
+        started = time.monotonic()
+        world = invent_world(last_day=last_day)
+        seeding = write_world(world, say=self._say)
+        write_history(seeding)
+        self._say(f"done in {time.monotonic() - started:.0f} s")
+
+    def _say(self, message: str) -> None:
+        self.stderr.write(f"demo: {message}")
+        self.stderr.flush()
