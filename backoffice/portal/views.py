@@ -1,23 +1,12 @@
-"""The portal's first page, and the way in: staff to the desk, everybody else to the portal."""
+"""The portal's first page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponseRedirect
-from django.urls import reverse
-
-from backoffice.core.actors import actor_of
 from backoffice.core.types import PORTAL_ROLES, Actor
 from backoffice.ui.portal import PortalView, home_panels_for
-
-
-@login_required
-def home(request: HttpRequest) -> HttpResponseRedirect:
-    """Where a person goes after login."""
-    return HttpResponseRedirect(reverse("admin:index" if actor_of(request).is_staff else "portal:home"))
 
 
 class PortalHome(PortalView):

@@ -29,7 +29,7 @@ DEVELOPMENT_ENCRYPTION_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1uZXZlci1wcm9kdWN0aW8="
 ENCRYPTION_KEYS = os.environ.get("BACKOFFICE_ENCRYPTION_KEYS", DEVELOPMENT_ENCRYPTION_KEYS)
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "backoffice.desk.apps.DeskAdminConfig",
