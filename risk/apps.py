@@ -9,3 +9,23 @@ class RiskConfig(AppConfig):
     name = "risk"
     label = "risk"
     verbose_name = "Risk"
+
+    def ready(self) -> None:
+        """Declares permissions and registers pages, the card, the API endpoint, the proof and the scheduled work."""
+        from backoffice.core.books import register_check
+        from backoffice.core.schedule import register_periodic
+        from backoffice.core.types import Role
+        from backoffice.ui.api_registry import register_endpoint
+        from backoffice.ui.dashboards import register_card
+        from backoffice.ui.navigation import register_page, register_section
+        from risk import checks, permissions
+        from risk.admin import ExposurePage, exposure_card
+        from risk.api.views import ExposureView
+
+        permissions.declare()
+        register_check("risk.exposure_equals_positions", checks.exposure_equals_positions)
+        register_periodic("risk.exposure", "risk.tasks.recalculate_exposure", 5)
+        register_section("risk", "Risk", "monitoring", 50)
+        register_page("risk", "Net exposure", "admin:risk_exposure", ExposurePage.capability, 10, icon="balance")
+        register_card("risk.exposure", (Role.DEALING, Role.ADMINISTRATOR), exposure_card, order=20)
+        register_endpoint("risk/exposure/", ExposureView, "risk-exposure")

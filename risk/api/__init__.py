@@ -1,0 +1,1 @@
+"""The risk desk's part of the HTTP API."""

@@ -1,0 +1,97 @@
+"""Exposure over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from backoffice.core.actors import actor_of
+from backoffice.core.models import LegalEntity
+from backoffice.kernel.errors import NotFound
+from risk import selectors
+from risk.presentation import exposure_document
+
+
+class SymbolExposureSerializer(serializers.Serializer):
+    """Net exposure of the clients in one symbol; money in the report currency."""
+
+    symbol = serializers.CharField()
+    positions = serializers.IntegerField()
+    long_lots = serializers.CharField()
+    short_lots = serializers.CharField()
+    net_lots = serializers.CharField()
+    net_units = serializers.CharField(allow_null=True)
+    average_price_long = serializers.CharField(allow_null=True)
+    average_price_short = serializers.CharField(allow_null=True)
+    bid = serializers.CharField(allow_null=True)
+    ask = serializers.CharField(allow_null=True)
+    price = serializers.CharField(allow_null=True, help_text="Mid, at which exposure is marked.")
+    priced_at = serializers.DateTimeField(allow_null=True)
+    notional = serializers.CharField(allow_null=True)
+    floating = serializers.CharField(allow_null=True)
+    reason = serializers.CharField(allow_null=True, help_text="Why there is no figure in money.")
+
+
+class CurrencyExposureSerializer(serializers.Serializer):
+    """Net exposure of the clients in one currency or asset."""
+
+    currency = serializers.CharField()
+    positions = serializers.IntegerField()
+    net_units = serializers.CharField()
+    rate = serializers.CharField(allow_null=True)
+    notional = serializers.CharField(allow_null=True)
+
+
+class ExposureSerializer(serializers.Serializer):
+    """The last calculated exposure, from the clients' side: the broker stands on the other side."""
+
+    as_of = serializers.DateTimeField()
+    prices_as_of = serializers.DateTimeField(allow_null=True)
+    price_source = serializers.CharField()
+    entities = serializers.ListField(child=serializers.CharField())
+    book = serializers.CharField(allow_null=True)
+    books = serializers.ListField(child=serializers.CharField())
+    report_currency = serializers.CharField()
+    positions = serializers.IntegerField()
+    symbols = SymbolExposureSerializer(many=True)
+    currencies = CurrencyExposureSerializer(many=True)
+    totals = serializers.DictField(child=serializers.CharField())
+    rates = serializers.DictField()
+    unpriced = serializers.ListField(child=serializers.DictField())
+    unmapped = serializers.DictField()
+
+
+class ExposureView(APIView):
+    """GET: net exposure by symbol and by currency, as last calculated at the current quotes."""
+
+    capability = "risk.view_exposure"
+
+    @extend_schema(
+        operation_id="risk_exposure",
+        parameters=[
+            OpenApiParameter(
+                "entity", str, description="Code of the legal entity; default: the first that you may see."
+            ),
+            OpenApiParameter("book", str, description="Only accounts in this book, such as A, B or none."),
+        ],
+        responses=ExposureSerializer,
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """See the class. 404 for an entity that is not the caller's, or when nothing was calculated yet."""
+        code = request.query_params.get("entity", "")
+        entity = LegalEntity.objects.filter(code=code).first() if code else None
+        if code and entity is None:
+            raise NotFound("No exposure was calculated for this entity, or it is not yours to see.", entity=code)
+        table = selectors.latest_exposure(
+            actor=actor_of(request),
+            entity_id=entity.pk if entity else None,
+            book=request.query_params.get("book", ""),
+        )
+        if table is None:
+            raise NotFound("No exposure was calculated for this entity, or it is not yours to see.", entity=code)
+        return Response(exposure_document(table))
