@@ -136,6 +136,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_ADAPTER = "backoffice.core.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"login": "backoffice.core.forms.SignInForm"}
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -159,6 +160,11 @@ ACCOUNT_RATE_LIMITS = {
 # How many proxies stand in front and may be believed about the caller's address, by which rate limits count.
 ALLAUTH_TRUSTED_PROXY_COUNT = env_int("BACKOFFICE_TRUSTED_PROXIES", default=0)
 MFA_ADAPTER = "backoffice.core.accounts.SecondFactorAdapter"
+MFA_FORMS = {
+    "authenticate": "backoffice.core.forms.CodeAtSignInForm",
+    "reauthenticate": "backoffice.core.forms.CodeAgainForm",
+    "activate_totp": "backoffice.core.forms.FirstCodeForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 # Addresses are entered by administrators, not by whoever signs up; there is nothing to verify first.
 MFA_ALLOW_UNVERIFIED_EMAIL = True

@@ -1,0 +1,41 @@
+"""The forms of signing in, where the login library's own leave something to be desired."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.forms import LoginForm
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from django import forms
+
+
+class _OneTimeCode(forms.Form):
+    """Asks a phone for its number keys and takes the focus, as the code is the only thing to type."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        code = self.fields["code"]
+        code.label = "Code"
+        code.widget.attrs.update({"inputmode": "numeric", "autofocus": True, "autocomplete": "one-time-code"})
+
+
+class CodeAtSignInForm(_OneTimeCode, AuthenticateForm):
+    """The second step of signing in."""
+
+
+class CodeAgainForm(_OneTimeCode, ReauthenticateForm):
+    """Confirms, inside a session, that it is still the same person."""
+
+
+class FirstCodeForm(_OneTimeCode, ActivateTOTPForm):
+    """Proves that the app was set up before codes are asked for."""
+
+
+class SignInForm(LoginForm):
+    """E-mail address and password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = "E-mail address"
+        self.fields["login"].widget.attrs.update({"autofocus": True, "autocomplete": "username"})
