@@ -109,64 +109,74 @@ CREATE TRIGGER ledger_close_alone BEFORE INSERT ON ledger_closedday
 POSTINGS = """
 -- All rules of postings, once per statement over all its rows (a deferred trigger per posting is quadratic). Because each
 -- statement must balance per entry and currency, an entry balances at every moment at which somebody can look at it.
+-- EXECUTE plans each query for the number of rows at hand; a plan kept from a batch of 100,000 made single bookings of
+-- the same session thirty times slower.
 CREATE FUNCTION ledger_apply_postings() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     refused record;
 BEGIN
-    SELECT p.entry_id INTO refused
-    FROM (SELECT DISTINCT entry_id FROM new_postings) p LEFT JOIN ledger_journalentry e ON e.id = p.entry_id
-    WHERE e.made_in IS DISTINCT FROM pg_current_xact_id() LIMIT 1;
-    IF FOUND THEN
+    EXECUTE $query$
+        SELECT p.entry_id, p.account_id, p.currency, a.currency AS account_currency, e.entity_id,
+               e.made_in IS DISTINCT FROM pg_current_xact_id() AS is_late,
+               a.entity_id IS DISTINCT FROM e.entity_id AS is_foreign
+        FROM new_postings p
+        LEFT JOIN ledger_journalentry e ON e.id = p.entry_id
+        LEFT JOIN ledger_ledgeraccount a ON a.id = p.account_id
+        WHERE e.made_in IS DISTINCT FROM pg_current_xact_id()
+           OR a.currency IS DISTINCT FROM p.currency OR a.entity_id IS DISTINCT FROM e.entity_id
+        LIMIT 1
+    $query$ INTO refused;
+    IF refused.is_late THEN
         RAISE EXCEPTION 'postings come too late for entry %', refused.entry_id USING ERRCODE = '23L03';
-    END IF;
-
-    SELECT p.account_id, p.currency, a.currency AS account_currency, e.entity_id, a.entity_id AS account_entity
-    INTO refused
-    FROM new_postings p
-    JOIN ledger_journalentry e ON e.id = p.entry_id
-    LEFT JOIN ledger_ledgeraccount a ON a.id = p.account_id
-    WHERE a.currency IS DISTINCT FROM p.currency OR a.entity_id IS DISTINCT FROM e.entity_id LIMIT 1;
-    IF FOUND THEN
-        IF refused.account_entity IS NOT DISTINCT FROM refused.entity_id THEN
-            RAISE EXCEPTION 'account % is kept in %, not in %',
-                refused.account_id, refused.account_currency, refused.currency USING ERRCODE = '23L05';
-        END IF;
+    ELSIF refused.is_foreign THEN
         RAISE EXCEPTION 'account % is not of entity %', refused.account_id, refused.entity_id USING ERRCODE = '23L06';
+    ELSIF refused.entry_id IS NOT NULL THEN
+        RAISE EXCEPTION 'account % is kept in %, not in %', refused.account_id, refused.account_currency, refused.currency
+            USING ERRCODE = '23L05';
     END IF;
 
-    SELECT entry_id, currency, sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference INTO refused
-    FROM new_postings GROUP BY entry_id, currency
-    HAVING sum(CASE side WHEN 'D' THEN amount ELSE -amount END) <> 0 LIMIT 1;
-    IF FOUND THEN
+    EXECUTE $query$
+        SELECT entry_id, currency, sum(CASE side WHEN 'D' THEN amount ELSE -amount END) AS difference
+        FROM new_postings GROUP BY entry_id, currency
+        HAVING sum(CASE side WHEN 'D' THEN amount ELSE -amount END) <> 0
+        LIMIT 1
+    $query$ INTO refused;
+    IF refused.entry_id IS NOT NULL THEN
         RAISE EXCEPTION 'entry % does not balance in %: debits exceed credits by %',
             refused.entry_id, refused.currency, refused.difference USING ERRCODE = '23L01';
     END IF;
 
     -- One order for everybody, so that two bookings never wait for each other.
-    PERFORM 1 FROM ledger_accountbalance
-    WHERE account_id IN (SELECT account_id FROM new_postings) ORDER BY account_id FOR NO KEY UPDATE;
+    EXECUTE $query$
+        SELECT FROM ledger_accountbalance
+        WHERE account_id IN (SELECT account_id FROM new_postings) ORDER BY account_id FOR NO KEY UPDATE
+    $query$;
 
-    SELECT a.id INTO refused FROM new_postings p JOIN ledger_ledgeraccount a ON a.id = p.account_id
-    WHERE p.side = 'D' AND a.is_frozen LIMIT 1;
-    IF FOUND THEN
+    EXECUTE $query$
+        SELECT a.id FROM new_postings p JOIN ledger_ledgeraccount a ON a.id = p.account_id
+        WHERE p.side = 'D' AND a.is_frozen LIMIT 1
+    $query$ INTO refused;
+    IF refused.id IS NOT NULL THEN
         RAISE EXCEPTION 'account % is frozen and takes no debit', refused.id USING ERRCODE = '23L08';
     END IF;
 
-    UPDATE ledger_accountbalance b
-    SET debits = b.debits + moved.debits,
-        credits = b.credits + moved.credits,
-        balance = b.balance + CASE WHEN moved.is_debit_normal THEN moved.debits - moved.credits
-                                   ELSE moved.credits - moved.debits END,
-        version = b.version + 1
-    FROM (
-        SELECT p.account_id, a.is_debit_normal,
-               coalesce(sum(p.amount) FILTER (WHERE p.side = 'D'), 0) AS debits,
-               coalesce(sum(p.amount) FILTER (WHERE p.side = 'C'), 0) AS credits
-        FROM new_postings p JOIN ledger_ledgeraccount a ON a.id = p.account_id
-        GROUP BY p.account_id, a.is_debit_normal
-    ) AS moved
-    WHERE b.account_id = moved.account_id;
+    EXECUTE $query$
+        UPDATE ledger_accountbalance b
+        SET debits = b.debits + moved.debits,
+            credits = b.credits + moved.credits,
+            balance = b.balance + CASE WHEN a.is_debit_normal THEN moved.debits - moved.credits
+                                       ELSE moved.credits - moved.debits END,
+            version = b.version + 1
+        FROM (
+            SELECT account_id,
+                   coalesce(sum(amount) FILTER (WHERE side = 'D'), 0) AS debits,
+                   coalesce(sum(amount) FILTER (WHERE side = 'C'), 0) AS credits
+            FROM new_postings GROUP BY account_id
+        ) AS moved
+        JOIN ledger_ledgeraccount a ON a.id = moved.account_id
+        WHERE b.account_id = moved.account_id
+    $query$;
     RETURN NULL;
 END $$;
 CREATE TRIGGER ledger_apply_postings AFTER INSERT ON ledger_posting
