@@ -13,6 +13,7 @@ from django.db import connection
 from backoffice.core.access import authorise
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
+from backoffice.kernel.business_day import day_bounds
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import MissingRate
 from backoffice.kernel.fx import DEFAULT_MAX_AGE_DAYS, PerEuroRateProvider
@@ -33,7 +34,7 @@ RATE_SOURCE = "ECB"
 
 # Positions of demo accounts are nobody's risk. The fingerprint is a sum of row hashes: it does not depend on the order.
 # Accounts are put together with their book first, so that the positions are read once and joined by hash.
-_OPEN_BOOK = """
+_BOOK = """
 WITH counted AS MATERIALIZED (
     SELECT a.id AS account_id, coalesce(book.value, %(no_book)s) AS book
     FROM platform_ops_tradingaccount a
@@ -41,28 +42,84 @@ WITH counted AS MATERIALIZED (
            ON book.account_id = a.id AND book.dimension = 'book' AND book.validity @> %(at)s::timestamptz
     WHERE NOT a.is_demo
       AND a.server_id IN (SELECT id FROM platform_ops_tradingserver WHERE entity_id = ANY(%(entities)s))
-), summed AS (
+), {positions}
+summed AS (
     SELECT p.server_symbol_id, p.side, counted.book,
            sum(p.volume_lots) AS lots, sum(p.volume_lots * p.open_price) AS lots_times_price, count(*) AS positions,
            sum(hash_record_extended(
                ROW(p.account_id, p.position_ticket, named.symbol_id, p.side, p.volume_lots, p.open_price, counted.book), 0
            )) AS fingerprint
-    FROM platform_ops_position p
+    FROM {source} p
     JOIN counted ON counted.account_id = p.account_id
     JOIN platform_ops_serversymbol named ON named.id = p.server_symbol_id
     GROUP BY p.server_symbol_id, p.side, counted.book
 )
 SELECT server.code, named.name, s.code, s.base_asset, s.profit_currency, spec.contract_size, spec.profit_mode,
-       quote.bid, quote.ask, quote.at,
+       price.bid, price.ask, {priced_at},
        summed.side, summed.book, summed.lots, summed.lots_times_price, summed.positions, summed.fingerprint
 FROM summed
 JOIN platform_ops_serversymbol named ON named.id = summed.server_symbol_id
 JOIN platform_ops_tradingserver server ON server.id = named.server_id
 LEFT JOIN platform_ops_symbol s ON s.id = named.symbol_id
 LEFT JOIN platform_ops_symbolspec spec ON spec.symbol_id = s.id AND spec.validity @> %(at)s::timestamptz
-LEFT JOIN platform_ops_quote quote ON quote.symbol_id = s.id
+LEFT JOIN {prices} price ON price.symbol_id = s.id {price_condition}
 ORDER BY s.code, server.code, named.name, summed.side, summed.book
 """
+_OPEN_BOOK = _BOOK.format(
+    positions="",
+    source="platform_ops_position",
+    priced_at="price.at",
+    prices="platform_ops_quote",
+    price_condition="",
+)
+
+# Positions as they stood at a moment, from the deals as they were recorded by another: of each deal the latest revision
+# of that time. A position with one opening price and no reversal is a sum; only the others are walked, deal by deal.
+_POSITIONS_THEN = """known AS (
+    SELECT deal.account_id, deal.position_ticket, deal.server_symbol_id, deal.entry, deal.kind, deal.volume_lots,
+           deal.price, deal.at, deal.ticket, deal.leg
+    FROM platform_ops_deal deal
+    JOIN counted ON counted.account_id = deal.account_id
+    WHERE deal.at < %(ends)s AND deal.recorded_at <= %(recorded_until)s
+      AND deal.kind IN (0, 1) AND deal.position_ticket <> 0 AND deal.entry IS NOT NULL
+      AND NOT EXISTS (
+          SELECT 1 FROM platform_ops_deal later
+          WHERE later.revision > 0 AND later.server_id = deal.server_id AND later.ticket = deal.ticket
+            AND later.leg = deal.leg AND later.revision > deal.revision AND later.recorded_at <= %(recorded_until)s)
+), added AS (
+    SELECT account_id, position_ticket, min(server_symbol_id) AS server_symbol_id,
+           sum(CASE WHEN entry = 0 THEN volume_lots ELSE -volume_lots END) AS volume_lots,
+           min(price) FILTER (WHERE entry = 0) AS open_price,
+           min(kind) FILTER (WHERE entry = 0) AS kind,
+           bool_or(entry = 2)
+               OR min(price) FILTER (WHERE entry = 0) <> max(price) FILTER (WHERE entry = 0)
+               OR min(kind) FILTER (WHERE entry = 0) <> max(kind) FILTER (WHERE entry = 0) AS needs_walk
+    FROM known
+    GROUP BY account_id, position_ticket
+), walked AS (
+    SELECT known.account_id, known.position_ticket, min(known.server_symbol_id) AS server_symbol_id,
+           platform_position_walk(
+               known.entry, CASE WHEN known.kind = 0 THEN known.volume_lots ELSE -known.volume_lots END,
+               known.price, known.at ORDER BY known.at, known.ticket, known.leg) AS state
+    FROM known JOIN added USING (account_id, position_ticket)
+    WHERE added.needs_walk
+    GROUP BY known.account_id, known.position_ticket
+), open_then AS (
+    SELECT account_id, position_ticket, server_symbol_id, CASE WHEN kind = 0 THEN 1 ELSE -1 END AS side, volume_lots,
+           open_price
+    FROM added WHERE NOT needs_walk AND volume_lots > 0 AND open_price IS NOT NULL
+    UNION ALL
+    SELECT account_id, position_ticket, server_symbol_id, sign((state).volume)::integer,
+           abs((state).volume)::numeric(20, 8), (state).price::numeric(24, 10)
+    FROM walked WHERE (state).volume <> 0
+),"""
+_BOOK_THEN = _BOOK.format(
+    positions=_POSITIONS_THEN,
+    source="open_then",
+    priced_at="%(ends)s::timestamptz",
+    prices="platform_ops_dailyprice",
+    price_condition="AND price.business_day = %(day)s",
+)
 
 _RATES = """
 SELECT date, currency, per_euro
@@ -80,8 +137,29 @@ SELECT (SELECT b.created_at FROM platform_ops_ingestbatch b
 
 def open_book(*, entity_ids: Iterable[int], at: datetime) -> OpenBook:
     """The open positions of the entities' servers, summed, with symbol terms and quotes valid at *at*."""
+    return _read_book(_OPEN_BOOK, {"entities": list(entity_ids), "at": at, "no_book": NO_BOOK})
+
+
+def open_book_at_day_end(*, entity_ids: Iterable[int], day: date, recorded_until: datetime) -> OpenBook:
+    """The positions that were open when a business day ended, as far as recorded by *recorded_until*.
+
+    They are rebuilt from the deals; prices are the day's fixed ones, books and terms those valid at its last moment.
+    """
+    _, ends = day_bounds(day)
+    parameters = {
+        "entities": list(entity_ids),
+        "at": ends - timedelta(microseconds=1),
+        "no_book": NO_BOOK,
+        "ends": ends,
+        "day": day,
+        "recorded_until": recorded_until,
+    }
+    return _read_book(_BOOK_THEN, parameters)
+
+
+def _read_book(sql: str, parameters: Mapping[str, Any]) -> OpenBook:
     with connection.cursor() as cursor:
-        cursor.execute(_OPEN_BOOK, {"entities": list(entity_ids), "at": at, "no_book": NO_BOOK})
+        cursor.execute(sql, parameters)
         rows = cursor.fetchall()
     groups: dict[tuple[str, TradeSide, str], PositionGroup] = {}
     terms: dict[str, SymbolTerms] = {}

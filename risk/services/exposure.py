@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -13,6 +13,7 @@ from backoffice.core.access import authorise
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
+from backoffice.kernel.business_day import day_bounds
 from backoffice.kernel.errors import NotFound
 from risk import selectors
 from risk.locks import lock_exposure
@@ -110,15 +111,34 @@ def measure_exposure(
     as_of = clock.now()
     book = selectors.open_book(entity_ids=entity_ids, at=as_of)
     used = book.quotes if prices is None else prices
+    return _measured(book=book, prices=used, report_currency=report_currency, as_of=as_of, rates_of=as_of.date())
+
+
+def measure_day_end_exposure(
+    *, entity_id: int, day: date, recorded_until: datetime, report_currency: str
+) -> MeasuredExposure:
+    """The exposure with which a business day ended, at its fixed prices and reference rates, as recorded by a time.
+
+    Nothing is stored. The caller has authorised.
+    """
+    book = selectors.open_book_at_day_end(entity_ids=[entity_id], day=day, recorded_until=recorded_until)
+    return _measured(
+        book=book, prices=book.quotes, report_currency=report_currency, as_of=day_bounds(day)[1], rates_of=day
+    )
+
+
+def _measured(
+    *, book: OpenBook, prices: Mapping[str, SymbolPrice], report_currency: str, as_of: datetime, rates_of: date
+) -> MeasuredExposure:
     assets = {term.profit_currency for term in book.terms.values()} | {term.base_asset for term in book.terms.values()}
-    rates = selectors.report_rates(currencies=assets, report_currency=report_currency, on=as_of.date())
+    rates = selectors.report_rates(currencies=assets, report_currency=report_currency, on=rates_of)
     return MeasuredExposure(
         as_of=as_of,
         report_currency=report_currency,
         book=book,
-        prices=used,
+        prices=prices,
         rates=rates,
-        by_book=exposure_by_book(book=book, prices=used, rates=rates, report_currency=report_currency),
+        by_book=exposure_by_book(book=book, prices=prices, rates=rates, report_currency=report_currency),
     )
 
 

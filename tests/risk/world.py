@@ -10,6 +10,8 @@ from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor, Role
 from platform_ops.models import (
     AccountDimension,
+    DailyPrice,
+    Deal,
     FxReferenceRate,
     IngestBatch,
     Position,
@@ -138,3 +140,40 @@ def dealer(entity: LegalEntity, *roles: str) -> Actor:
         roles=frozenset(roles or {Role.DEALING.value}),
         entity_ids=frozenset({entity.pk}),
     )
+
+
+def deal(
+    account: TradingAccount,
+    server_symbol: ServerSymbol,
+    *,
+    ticket: int,
+    position: int,
+    kind: int,
+    entry: int,
+    lots: str,
+    price: str,
+    at: datetime,
+    revision: int = 0,
+    recorded_at: datetime | None = None,
+) -> Deal:
+    batch = IngestBatch.objects.create(server=account.server, source="test")
+    return Deal.objects.create(
+        server=account.server,
+        ticket=ticket,
+        revision=revision,
+        account=account,
+        batch=batch,
+        kind=kind,
+        entry=entry,
+        position_ticket=position,
+        server_symbol=server_symbol,
+        volume_lots=Decimal(lots),
+        price=Decimal(price),
+        at=at,
+        stated_as_of=at,
+        recorded_at=recorded_at or at,
+    )
+
+
+def fix_price(symbol: Symbol, day: date, price: str) -> None:
+    DailyPrice.objects.create(symbol=symbol, business_day=day, bid=Decimal(price), ask=Decimal(price), source="quote")
