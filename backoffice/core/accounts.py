@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 
 from backoffice.core.models import User
 from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
 from backoffice.core.secrets import seal, unseal
+from backoffice.kernel import clock
 
 _AUTHENTICATOR_PURPOSE = "mfa.authenticator.data"
 
@@ -21,6 +24,13 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Whether the sign-up page is open: never."""
         return False
+
+    def is_reauthentication_required(self, *, app: str) -> bool:
+        """Whether a change of the login needs the password once more: not within minutes of signing in."""
+        request = self.request
+        records = get_authentication_records(request, request.user)
+        newest = max((float(record.get("at", 0)) for record in records), default=0.0)
+        return clock.now().timestamp() - newest >= settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         """Home. Staff without a second factor set it up first, because nothing else is open to them."""

@@ -136,7 +136,12 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_ADAPTER = "backoffice.core.accounts.AccountAdapter"
-ACCOUNT_FORMS = {"login": "backoffice.core.forms.SignInForm"}
+ACCOUNT_FORMS = {
+    "login": "backoffice.core.forms.SignInForm",
+    "change_password": "backoffice.core.forms.PasswordChangeForm",
+    "reset_password": "backoffice.core.forms.ForgottenPasswordForm",
+    "reset_password_from_key": "backoffice.core.forms.NewPasswordForm",
+}
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
