@@ -9,3 +9,19 @@ class IbConfig(AppConfig):
     name = "ib"
     label = "ib"
     verbose_name = "Partners and commissions"
+
+    def ready(self) -> None:
+        """Declares permissions, checks, work and the step of the business day, with the rooms that keep them."""
+        from backoffice.core.schedule import register_periodic
+        from funding.ledger.services.entries import register_derived_source
+        from ib import checks, events, permissions
+        from ib.services import day_step, posting, runners
+
+        permissions.register()
+        checks.register()
+        runners.register()
+        events.subscribe()
+        day_step.register()
+        register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")
+        register_periodic("ib.partitions", "ib.tasks.make_line_partitions", 3600)
+        register_periodic("ib.unsettled_batches", "ib.tasks.enqueue_unsettled_batches", 30)

@@ -2,12 +2,13 @@
 
 from ib.models.partners import ClientReferral, Partner, PartnerEdge
 from ib.models.plans import Agreement, Plan, PlanRule, PlanVersion
-from ib.models.settlement import CommissionLine, RateCardEntry, RateCardVersion, SettlementBatch
+from ib.models.settlement import CommissionLine, ConfigChange, RateCardEntry, RateCardVersion, SettlementBatch
 
 __all__ = [
     "Agreement",
     "ClientReferral",
     "CommissionLine",
+    "ConfigChange",
     "Partner",
     "PartnerEdge",
     "Plan",

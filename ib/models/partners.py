@@ -10,11 +10,13 @@ from django.db.models import F, Q
 
 from backoffice.core.access import ScopedQuerySet
 from backoffice.core.fields import CurrencyField
+from backoffice.core.history import keep_history
 from backoffice.core.models import Brand, LegalEntity
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
 
 
+@keep_history()
 class Partner(models.Model):
     """An introducing broker. Three ledger accounts belong to it: accrued, payable and wallet."""
 
@@ -46,12 +48,15 @@ class Partner(models.Model):
         return f"{self.reference} {self.name}"
 
 
+@keep_history()
 class PartnerEdge(models.Model):
     """Who stands directly above a partner, and when. A partner has at most one parent at a time, never itself or a descendant."""
 
     child = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="parent_edges")
     parent = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="child_edges")
     validity = DateTimeRangeField()
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["child", "validity"]
@@ -68,12 +73,15 @@ class PartnerEdge(models.Model):
         return f"{self.child_id} under {self.parent_id}"
 
 
+@keep_history(per_statement=True)
 class ClientReferral(models.Model):
     """Which partner introduced a client, and when that counts."""
 
     client = models.ForeignKey("crm.Client", on_delete=models.PROTECT, related_name="referrals")
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="referrals")
     validity = DateTimeRangeField()
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["client", "validity"]

@@ -7,12 +7,16 @@ from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.db import models
 from django.db.models import Q
 
+from backoffice.core.access import ScopedQuerySet
 from backoffice.core.fields import AmountField, CurrencyField
+from backoffice.core.history import keep_history
 from backoffice.core.models import LegalEntity
 from backoffice.kernel import clock
 from ib.models.partners import Partner
 
 
+# `PlanVersion` is a noun of this desk, so the versions of rows are called otherwise here.
+@keep_history(model_name="PlanHistory")
 class Plan(models.Model):
     """A named commission plan of an entity."""
 
@@ -20,6 +24,8 @@ class Plan(models.Model):
     code = models.SlugField(max_length=40)
     name = models.CharField(max_length=120)
     created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["entity", "code"]
@@ -29,6 +35,7 @@ class Plan(models.Model):
         return self.name
 
 
+@keep_history(model_name="PlanVersionHistory")
 class PlanVersion(models.Model):
     """A version of a plan. A draft may change; a published one is valid during its range and never changes again."""
 
@@ -42,6 +49,8 @@ class PlanVersion(models.Model):
     validity = DateTimeRangeField(null=True, blank=True)
     published_at = models.DateTimeField(null=True)
     published_by = models.CharField(max_length=200, blank=True)
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["plan", "-number"]
@@ -63,6 +72,7 @@ class PlanVersion(models.Model):
         return f"{self.plan} v{self.number}"
 
 
+@keep_history(model_name="PlanRuleHistory")
 class PlanRule(models.Model):
     """One rule: an amount per lot, for a symbol group (or every group), paid to the partner at a level.
 
@@ -80,6 +90,8 @@ class PlanRule(models.Model):
     amount_per_lot = AmountField()
     currency = CurrencyField()
 
+    objects = ScopedQuerySet.as_manager()
+
     class Meta:
         ordering = ["version", "level", "symbol_group"]
         constraints = [
@@ -95,12 +107,15 @@ class PlanRule(models.Model):
         return f"{self.amount_per_lot.normalize():f} {self.currency} per lot on {where} to level {self.level}"
 
 
+@keep_history()
 class Agreement(models.Model):
     """A plan that binds a partner during a time; one at a time."""
 
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="agreements")
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="agreements")
     validity = DateTimeRangeField()
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["partner", "validity"]

@@ -5,18 +5,45 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
-from backoffice.core.fields import AmountField, CurrencyField, LotsField, PriceField
+from backoffice.core.access import ScopedQuerySet
+from backoffice.core.fields import AmountField, CurrencyField, LotsField
 from backoffice.kernel import clock
 
 
+class ConfigChange(models.Model):
+    """A mark that the tree, an agreement, a plan version or a rule changed; triggers write it, whoever changes the row.
+
+    The compiler removes the marks it has seen in the transaction that compiles, so a mark that is left means that the
+    rate card is out of date. Rows only come and go: no counter row that changes of the set-up would queue for.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.CharField(max_length=63, help_text="Table that changed.")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.source} changed"
+
+
 class RateCardVersion(models.Model):
-    """A compilation of everything dated (tree, agreements, plan versions, rules) into flat rates; one is active."""
+    """A compilation of everything dated (tree, agreements, plan versions, rules) into flat rates; one is active.
+
+    `symbol_groups` are the groups it was compiled for and `currency_pairs` the conversions its entries may need.
+    """
 
     digest = models.CharField(max_length=64)
     entries = models.IntegerField()
+    symbol_groups = ArrayField(models.BigIntegerField(), default=list)
+    currency_pairs = models.JSONField(default=list, help_text="Pairs [rate currency, reward currency].")
     compiled_at = models.DateTimeField(default=clock.now, editable=False)
     is_active = models.BooleanField(default=False)
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
@@ -36,6 +63,7 @@ class RateCardEntry(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
+    content_key = models.BinaryField(max_length=32, unique=True, help_text="SHA-256 of everything below.")
     direct_partner_id = models.BigIntegerField()
     symbol_group_id = models.BigIntegerField()
     beneficiary_id = models.BigIntegerField()
@@ -45,9 +73,12 @@ class RateCardEntry(models.Model):
     amount_per_lot = AmountField()
     rate_currency = CurrencyField()
     reward_currency = CurrencyField()
+    reward_digits = models.PositiveSmallIntegerField(help_text="Decimal places in which the reward is booked.")
     valid_from = models.DateTimeField(null=True)
     valid_to = models.DateTimeField(null=True)
     is_current = models.BooleanField(default=True)
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -74,6 +105,9 @@ class SettlementBatch(models.Model):
     purpose = models.CharField(max_length=8, choices=Purpose.choices)
     scope_key = models.CharField(max_length=80)
     ingest_batch = models.ForeignKey("platform_ops.IngestBatch", on_delete=models.PROTECT, null=True)
+    day = models.DateField(null=True, help_text="The day that was settled, for a settlement of a day.")
+    cause = models.CharField(max_length=80, blank=True, help_text="What asked for it, such as range, referral:12.")
+    actor = models.CharField(max_length=200, blank=True)
     card = models.ForeignKey(RateCardVersion, on_delete=models.PROTECT)
     trades = models.IntegerField(default=0)
     lines = models.IntegerField(default=0)
@@ -81,10 +115,22 @@ class SettlementBatch(models.Model):
     line_digest = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
+    objects = ScopedQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "settlement batches"
-        constraints = [models.UniqueConstraint(fields=["purpose", "scope_key"], name="ib_settlementbatch_scope_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["purpose", "scope_key"], name="ib_settlementbatch_scope_unique"),
+            models.CheckConstraint(
+                condition=Q(purpose="ingest", ingest_batch__isnull=False, day__isnull=True)
+                | Q(purpose="range", ingest_batch__isnull=True, day__isnull=False),
+                name="ib_settlementbatch_has_scope",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["day"], name="ib_settlementbatch_day", condition=Q(day__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"settlement {self.pk}"
@@ -93,9 +139,11 @@ class SettlementBatch(models.Model):
 class CommissionLine(models.Model):
     """What a partner earned on a trade: seq 0 the first booking, later ones the differences. Never changed.
 
-    The table is partitioned by `day` (the trade's business day); its only index is the key. Everything that explains the
-    amount is a typed column: amount = round(base_lots × amount_per_lot × fx_rate, digits of the currency, half away
-    from zero) for the target, and target minus booked for a difference.
+    The table is partitioned by `day` (the trade's business day when it was booked); its only index is the key, and
+    (partner, trade, day) has its own gapless seq, so a day's partition proves itself. Everything that explains the
+    amount is a typed column: `target` = round(base_lots × amount_per_lot × fx_rate, digits of the currency, half away
+    from zero), and `amount` = target minus what the lines before it booked. A line without a rule takes back what no
+    rule pays any more. A line of zero records that the reason changed and the money did not.
     """
 
     pk = models.CompositePrimaryKey("partner_id", "trade_id", "seq", "day")
@@ -110,15 +158,31 @@ class CommissionLine(models.Model):
     base_lots = LotsField()
     amount_per_lot = AmountField()
     rate_currency = CurrencyField()
-    fx_rate = PriceField()
+    fx_rate = models.DecimalField(max_digits=38, decimal_places=24)
     fx_date = models.DateField(null=True)
     target = AmountField(help_text="What the trade is worth to the partner by this line's rule.")
     amount = AmountField()
     currency = CurrencyField()
     booked_day = models.DateField(help_text="Business day of the ledger entry.")
 
+    objects = ScopedQuerySet.as_manager()
+
     class Meta:
         ordering = ["partner_id", "day", "trade_id", "seq"]
+        constraints = [
+            models.CheckConstraint(condition=Q(seq__gte=0), name="ib_line_seq_not_negative"),
+            models.CheckConstraint(condition=Q(level__gte=1), name="ib_line_level_positive"),
+            models.CheckConstraint(condition=Q(base_lots__gte=0), name="ib_line_lots_not_negative"),
+            models.CheckConstraint(condition=Q(fx_rate__gt=0), name="ib_line_rate_positive"),
+            models.CheckConstraint(
+                condition=Q(rule_id__isnull=False, card_entry_id__isnull=False)
+                | Q(rule_id__isnull=True, card_entry_id__isnull=True, target=0),
+                name="ib_line_target_has_rule",
+            ),
+            models.CheckConstraint(
+                condition=Q(seq__gt=0) | Q(amount=models.F("target")), name="ib_line_first_books_target"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"line {self.partner_id}/{self.trade_id}/{self.seq}"

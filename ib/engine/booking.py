@@ -1,0 +1,133 @@
+"""Writes the lines of a scope and sums them for the ledger and the control totals, in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from ib.engine.target import Scope, difference_select, new_lines_select, parameters_of
+
+PINNED_PLAN_FROM_TRADES = 2_000
+"""Above this many trades hash joins are forced; below, index look-ups are quicker and the planner finds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookedSum:
+    """What a statement booked for one partner, day and currency. `digest` is the sum of the lines' 64-bit hashes."""
+
+    entity_id: int
+    partner_id: int
+    day: date
+    booked_day: date
+    currency: str
+    amount: Decimal
+    lines: int
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookingDay:
+    """The day on which an entity's ledger takes what concerns `day`: that day itself while it is open."""
+
+    entity_id: int
+    day: date
+    booked_day: date
+
+
+# hash_record_extended may not change between versions of the server: hash partitions are built on it.
+LINE_HASH = "hash_record_extended(ROW({0}.partner_id, {0}.trade_id, {0}.seq, {0}.day, {0}.amount, {0}.currency), 0)"
+
+
+# A frozen account takes no debit: what would be taken back from its partner waits until the account is released.
+_NOT_FROZEN = """
+WHERE due.amount >= 0 OR NOT EXISTS (
+    SELECT 1 FROM ledger_ledgeraccount AS account
+    WHERE account.owner_type = 'partner' AND account.owner_id = due.partner_id
+      AND account.kind = 'partner_accrued' AND account.is_frozen)
+"""
+
+
+def book_new_lines(
+    *, scope: Scope, pairs: Sequence[Sequence[str]], booking: Sequence[BookingDay], batch_id: int
+) -> list[BookedSum]:
+    """Inserts the whole target of trades of which nothing was booked. A line that exists is an IntegrityError."""
+    return _book(new_lines_select(scope), scope=scope, pairs=pairs, booking=booking, batch_id=batch_id)
+
+
+def book_differences(
+    *, scope: Scope, pairs: Sequence[Sequence[str]], booking: Sequence[BookingDay], batch_id: int
+) -> list[BookedSum]:
+    """Inserts target minus booked, where the amount or its reason is not as booked."""
+    return _book(
+        difference_select(scope), scope=scope, pairs=pairs, booking=booking, batch_id=batch_id, condition=_NOT_FROZEN
+    )
+
+
+def pin_plan(trades: int) -> None:
+    """Chooses how the planner may join in this transaction, by the number of trades.
+
+    The ranges in the join are underestimated by orders of magnitude; without this a large batch falls into nested loops.
+    """
+    free = "on" if trades <= PINNED_PLAN_FROM_TRADES else "off"
+    _set(enable_nestloop=free, enable_mergejoin=free, jit="off")
+
+
+def free_plan() -> None:
+    """Gives the planner its freedom back, for the statements after the lines."""
+    _set(enable_nestloop="on", enable_mergejoin="on")
+
+
+def _set(**settings: str) -> None:
+    with connection.cursor() as cursor:
+        calls = ", ".join("set_config(%s, %s, true)" for _ in settings)
+        cursor.execute(f"SELECT {calls}", [part for item in settings.items() for part in item])
+
+
+def _book(
+    select: str,
+    *,
+    scope: Scope,
+    pairs: Sequence[Sequence[str]],
+    booking: Sequence[BookingDay],
+    batch_id: int,
+    condition: str = "",
+) -> list[BookedSum]:
+    # Without its booking day a line violates NOT NULL: it is refused, not lost.
+    parameters: dict[str, Any] = {
+        **parameters_of(scope, pairs),
+        "batch": batch_id,
+        "booking_entities": [item.entity_id for item in booking],
+        "booking_days": [item.day for item in booking],
+        "booked_days": [item.booked_day for item in booking],
+    }
+    statement = f"""
+    WITH inserted AS (
+        INSERT INTO ib_commissionline
+            (partner_id, trade_id, seq, day, batch_id, card_entry_id, rule_id, level, base_lots, amount_per_lot,
+             rate_currency, fx_rate, fx_date, target, amount, currency, booked_day)
+        SELECT due.partner_id, due.trade_id, due.seq, due.day, %(batch)s, due.card_entry_id, due.rule_id, due.level,
+               due.base_lots, due.amount_per_lot, due.rate_currency, due.fx_rate, due.fx_date, due.target, due.amount,
+               due.currency, booking.booked_day
+        FROM ({select}) AS due
+        JOIN ib_partner AS partner ON partner.id = due.partner_id
+        LEFT JOIN unnest(%(booking_entities)s::bigint[], %(booking_days)s::date[], %(booked_days)s::date[])
+            AS booking(entity_id, day, booked_day)
+          ON booking.entity_id = partner.entity_id AND booking.day = due.day
+        {condition}
+        ORDER BY due.partner_id, due.trade_id
+        RETURNING partner_id, trade_id, seq, day, booked_day, amount, currency
+    )
+    SELECT partner.entity_id, inserted.partner_id, inserted.day, inserted.booked_day, inserted.currency,
+           sum(inserted.amount), count(*), sum({LINE_HASH.format("inserted")})
+    FROM inserted JOIN ib_partner AS partner ON partner.id = inserted.partner_id
+    GROUP BY partner.entity_id, inserted.partner_id, inserted.day, inserted.booked_day, inserted.currency
+    ORDER BY partner.entity_id, inserted.currency, inserted.day, inserted.partner_id
+    """  # noqa: S608 - own text
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [BookedSum(*row[:7], digest=int(row[7])) for row in cursor.fetchall()]

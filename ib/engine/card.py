@@ -1,0 +1,122 @@
+"""Compiles everything dated (tree, agreements, plan versions, rules) into flat rates, in SQL.
+
+Ranges are intersected here, once per change of the set-up, and not for every trade. The result is content-addressed: an
+entry that is still true keeps its row and its id, one that is not is set aside, and none is ever rewritten.
+"""
+
+from __future__ import annotations
+
+# A chain of partners is followed only as far up as some rule pays; the path stops a cycle that tampering made.
+CREATE_BUILD = """
+CREATE TEMP TABLE ib_card_build ON COMMIT DROP AS
+WITH RECURSIVE
+deepest AS (
+    SELECT coalesce(max(rule.level), 0) AS level
+    FROM ib_planrule AS rule
+    JOIN ib_planversion AS version ON version.id = rule.version_id AND version.state = 'published'
+),
+chain AS (
+    SELECT partner.id AS direct_partner_id, partner.id AS beneficiary_id, 1 AS level, ARRAY[partner.id] AS path,
+           tstzrange(NULL, NULL) AS validity
+    FROM ib_partner AS partner
+    UNION ALL
+    SELECT chain.direct_partner_id, edge.parent_id, chain.level + 1, chain.path || edge.parent_id,
+           chain.validity * edge.validity
+    FROM chain
+    JOIN ib_partneredge AS edge ON edge.child_id = chain.beneficiary_id AND edge.validity && chain.validity
+    CROSS JOIN deepest
+    WHERE chain.level < deepest.level AND edge.parent_id <> ALL(chain.path)
+),
+promise AS (
+    SELECT agreement.partner_id, version.id AS version_id, agreement.validity * version.validity AS validity
+    FROM ib_agreement AS agreement
+    JOIN ib_planversion AS version
+      ON version.plan_id = agreement.plan_id AND version.state = 'published' AND version.validity && agreement.validity
+),
+rate AS (
+    SELECT DISTINCT ON (rule.version_id, rule.level, symbol_group.id)
+           rule.version_id, rule.level, symbol_group.id AS symbol_group_id, rule.id AS rule_id, rule.amount_per_lot,
+           rule.currency AS rate_currency
+    FROM ib_planrule AS rule
+    JOIN platform_ops_symbolgroup AS symbol_group
+      ON rule.symbol_group_id IS NULL OR rule.symbol_group_id = symbol_group.id
+    ORDER BY rule.version_id, rule.level, symbol_group.id, rule.symbol_group_id NULLS LAST
+),
+entry AS (
+    SELECT chain.direct_partner_id, rate.symbol_group_id, chain.beneficiary_id, chain.level, chain.path, rate.rule_id,
+           rate.amount_per_lot, rate.rate_currency, partner.currency AS reward_currency, digits.digits AS reward_digits,
+           lower(chain.validity * promise.validity) AS valid_from,
+           upper(chain.validity * promise.validity) AS valid_to
+    FROM chain
+    JOIN promise ON promise.partner_id = chain.beneficiary_id AND promise.validity && chain.validity
+    JOIN rate ON rate.version_id = promise.version_id AND rate.level = chain.level
+    JOIN ib_partner AS partner ON partner.id = chain.beneficiary_id
+    JOIN unnest(%(currencies)s::text[], %(digits)s::smallint[]) AS digits(currency, digits)
+      ON digits.currency = partner.currency
+    WHERE rate.amount_per_lot > 0
+)
+SELECT entry.*,
+       sha256(convert_to(concat_ws('|', direct_partner_id, symbol_group_id, beneficiary_id, level,
+           array_to_string(path, ','), rule_id, amount_per_lot, rate_currency, reward_currency, reward_digits,
+           coalesce(extract(epoch FROM valid_from)::text, '-'),
+           coalesce(extract(epoch FROM valid_to)::text, '-')), 'UTF8')) AS content_key
+FROM entry
+"""
+
+DIGEST = """
+SELECT count(*), encode(sha256(coalesce(string_agg(content_key, ''::bytea ORDER BY content_key), ''::bytea)), 'hex')
+FROM ib_card_build
+"""
+
+CURRENCY_PAIRS = """
+SELECT DISTINCT rate_currency, reward_currency FROM ib_card_build ORDER BY rate_currency, reward_currency
+"""
+
+# What the change touches: the (direct partner, group) pairs whose entries appear or vanish, and from when to when.
+CREATE_CHANGED = """
+CREATE TEMP TABLE ib_card_changed ON COMMIT DROP AS
+WITH changed AS (
+    SELECT direct_partner_id, symbol_group_id, valid_from, valid_to FROM ib_card_build AS build
+    WHERE NOT EXISTS (
+        SELECT 1 FROM ib_ratecardentry AS known WHERE known.is_current AND known.content_key = build.content_key)
+    UNION ALL
+    SELECT direct_partner_id, symbol_group_id, valid_from, valid_to FROM ib_ratecardentry AS known
+    WHERE known.is_current
+      AND NOT EXISTS (SELECT 1 FROM ib_card_build AS build WHERE build.content_key = known.content_key)
+)
+SELECT direct_partner_id, symbol_group_id,
+       coalesce(min(coalesce(valid_from, '-infinity')), '-infinity') AS valid_from,
+       coalesce(max(coalesce(valid_to, 'infinity')), 'infinity') AS valid_to
+FROM changed GROUP BY direct_partner_id, symbol_group_id
+"""
+
+SET_ASIDE = """
+UPDATE ib_ratecardentry AS known SET is_current = false
+WHERE known.is_current
+  AND NOT EXISTS (SELECT 1 FROM ib_card_build AS build WHERE build.content_key = known.content_key)
+"""
+
+TAKE_OVER = """
+INSERT INTO ib_ratecardentry AS known
+    (content_key, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
+     rate_currency, reward_currency, reward_digits, valid_from, valid_to, is_current)
+SELECT content_key, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
+       rate_currency, reward_currency, reward_digits, valid_from, valid_to, true
+FROM ib_card_build
+ORDER BY direct_partner_id, symbol_group_id, level
+ON CONFLICT (content_key) DO UPDATE SET is_current = true WHERE NOT known.is_current
+"""
+
+# Days on which a trade closed that a changed entry values: what has to be settled again, and nothing else.
+AFFECTED_DAYS = """
+SELECT DISTINCT t.business_day
+FROM ib_card_changed AS changed
+JOIN ib_clientreferral AS referral ON referral.partner_id = changed.direct_partner_id
+JOIN platform_ops_tradingaccount AS account ON account.client_id = referral.client_id
+JOIN platform_ops_trade AS t ON t.account_id = account.id
+JOIN platform_ops_serversymbol AS server_symbol ON server_symbol.id = t.server_symbol_id
+JOIN platform_ops_symbol AS symbol
+  ON symbol.id = server_symbol.symbol_id AND symbol.group_id = changed.symbol_group_id
+WHERE t.closed_at >= changed.valid_from AND t.closed_at < changed.valid_to AND referral.validity @> t.closed_at
+ORDER BY t.business_day
+"""

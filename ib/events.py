@@ -1,0 +1,45 @@
+"""What the desk listens to. Handlers only enqueue: they run in the transaction of the delivery.
+
+Published by this desk: `ib.partner_registered` {partner_id}, `ib.tree_changed` {partner_id}, `ib.referral_changed`
+{client_id}, `ib.plan_published` {plan_version_id}, `ib.agreement_signed` {agreement_id}, `ib.commissions_settled`
+{settlement_batch_id}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backoffice.core.models import OutboxEvent
+from backoffice.core.services import outbox
+from backoffice.core.types import Actor
+from ib.services import shards
+
+ACTOR = Actor.system("ib.events")
+
+
+def on_trades_changed(payload: dict[str, Any], event: OutboxEvent) -> None:
+    """Trades came in: their batch is settled."""
+    shards.enqueue_batch(ingest_batch_id=payload["batch_id"])
+
+
+def on_symbol_mapped(payload: dict[str, Any], event: OutboxEvent) -> None:
+    """A server's symbol has another meaning: the days on which it was traded are settled again."""
+    symbol_id = payload["server_symbol_id"]
+    shards.enqueue_days(
+        days=shards.days_of_server_symbol(server_symbol_id=symbol_id), cause=f"symbol_mapped:{symbol_id}", actor=ACTOR
+    )
+
+
+def on_account_assigned(payload: dict[str, Any], event: OutboxEvent) -> None:
+    """An account belongs to another client: the days on which it traded are settled again."""
+    account_id = payload["account_id"]
+    shards.enqueue_days(
+        days=shards.days_of_account(account_id=account_id), cause=f"account_assigned:{account_id}", actor=ACTOR
+    )
+
+
+def subscribe() -> None:
+    """Subscribes the handlers. Called once, when the process starts."""
+    outbox.subscribe("platform.trades_changed", "ib.settle_batch", on_trades_changed)
+    outbox.subscribe("platform.symbol_mapped", "ib.resettle_symbol", on_symbol_mapped)
+    outbox.subscribe("platform.account_assigned", "ib.resettle_account", on_account_assigned)

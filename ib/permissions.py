@@ -1,0 +1,101 @@
+"""Who may do what with partners and commissions, and whose rows they see.
+
+An introducing broker sees the own partner row and everybody below, and only the own lines, agreements and clients.
+"""
+
+from __future__ import annotations
+
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
+
+from backoffice.core.access import declare_capability, register_scope, role_entity_scope
+from backoffice.core.types import Actor, Role
+from backoffice.kernel import clock
+
+MANAGERS = (Role.PARTNER_MANAGER, Role.ADMINISTRATOR)
+SETTLERS = (Role.FINANCE, Role.PARTNER_MANAGER, Role.ADMINISTRATOR)
+READERS = (Role.PARTNER_MANAGER, Role.FINANCE, Role.AUDITOR, Role.ADMINISTRATOR)
+
+_PATHS_TO_ENTITY = {
+    "ib.Partner": "entity",
+    "ib.PartnerEdge": "child__entity",
+    "ib.ClientReferral": "partner__entity",
+    "ib.Plan": "entity",
+    "ib.PlanVersion": "plan__entity",
+    "ib.PlanRule": "version__plan__entity",
+    "ib.Agreement": "partner__entity",
+}
+
+# Those who hang below the partner of a login now, the partner included. UNION ends a cycle that tampering made.
+_SUBTREE = """
+WITH RECURSIVE below AS (
+    SELECT id FROM ib_partner WHERE user_id = %s
+    UNION
+    SELECT edge.child_id FROM ib_partneredge AS edge JOIN below ON edge.parent_id = below.id
+    WHERE edge.validity @> %s
+)
+SELECT id FROM below
+"""
+
+
+def register() -> None:
+    """Declares the desk's verbs and scopes. Called once, when the process starts."""
+    declare_capability("ib.view_partners", READERS)
+    declare_capability("ib.manage_partners", MANAGERS)
+    declare_capability("ib.view_plans", READERS)
+    declare_capability("ib.manage_plans", MANAGERS)
+    declare_capability("ib.view_commissions", READERS)
+    declare_capability("ib.settle_commissions", SETTLERS)
+    declare_capability("ib.view_own_commissions", [Role.IB])
+    for label, path in _PATHS_TO_ENTITY.items():
+        register_scope(label, role_entity_scope(path, *READERS))
+    register_scope("ib.Partner", own_subtree)
+    register_scope("ib.PartnerEdge", _edges_of_own_subtree)
+    register_scope("ib.ClientReferral", _of_own_partner("partner__user"))
+    register_scope("ib.Agreement", _of_own_partner("partner__user"))
+    register_scope("ib.CommissionLine", _lines_of_entities)
+    register_scope("ib.CommissionLine", _own_lines)
+    # Cards and batches speak of every entity at once; they carry ids and sums, no names.
+    for label in ("ib.SettlementBatch", "ib.RateCardVersion", "ib.RateCardEntry"):
+        register_scope(label, _machinery)
+
+
+def own_subtree(actor: Actor) -> Q | None:
+    """The partner of the login and all partners below."""
+    if not actor.has_role(Role.IB) or not actor.user_id:
+        return None
+    return Q(pk__in=RawSQL(_SUBTREE, [actor.user_id, clock.now()]))  # noqa: S611 - own text, values are parameters
+
+
+def _edges_of_own_subtree(actor: Actor) -> Q | None:
+    """The edges below the own partner; who stands above stays unknown."""
+    if not actor.has_role(Role.IB) or not actor.user_id:
+        return None
+    return Q(parent__in=RawSQL(_SUBTREE, [actor.user_id, clock.now()]))  # noqa: S611 - as above
+
+
+def _of_own_partner(path: str):  # type: ignore[no-untyped-def]
+    def provider(actor: Actor) -> Q | None:
+        return Q(**{path: actor.user_id}) if actor.has_role(Role.IB) and actor.user_id else None
+
+    return provider
+
+
+def _lines_of_entities(actor: Actor) -> Q | None:
+    if not actor.has_role(*READERS) or not actor.entity_ids:
+        return None
+    from ib.models import Partner
+
+    return Q(partner_id__in=Partner.objects.filter(entity__in=actor.entity_ids).order_by().values("pk"))
+
+
+def _own_lines(actor: Actor) -> Q | None:
+    if not actor.has_role(Role.IB) or not actor.user_id:
+        return None
+    from ib.models import Partner
+
+    return Q(partner_id__in=Partner.objects.filter(user=actor.user_id).order_by().values("pk"))
+
+
+def _machinery(actor: Actor) -> Q | None:
+    return Q() if actor.has_role(*READERS) else None

@@ -1,0 +1,132 @@
+"""The desk's pure decisions and arithmetic: what a trade is worth to a partner, and why, in words.
+
+The set-based engine has the same formula in SQL (`ib.engine.target`); tests hold the two together to the cent.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from backoffice.kernel.currency import Currency
+from backoffice.kernel.decimals import EXACT, round_decimal
+from ib.types import ExplainedStep, Explanation, LineFacts
+
+PRODUCT_DECIMALS = 18
+"""Places to which the product is kept before it is rounded to the currency, so that a rate that cannot be written out
+in full does not turn an exact half into a little less."""
+
+
+def commission(*, lots: Decimal, amount_per_lot: Decimal, fx_rate: Decimal, currency: str) -> Decimal:
+    """What a trade earns: lots × amount × rate, rounded once to the currency's digits, half away from zero."""
+    product = EXACT.multiply(EXACT.multiply(lots, amount_per_lot), fx_rate)
+    if int(product.as_tuple().exponent) < -PRODUCT_DECIMALS:
+        product = round_decimal(product, PRODUCT_DECIMALS)
+    return round_decimal(product, Currency.of(currency).digits)
+
+
+def money_text(amount: Decimal, currency: str) -> str:
+    """An amount as decimal text with the digits of its currency."""
+    return str(round_decimal(amount, Currency.of(currency).digits))
+
+
+def plain(number: Decimal) -> str:
+    """A number as people write it: no exponent, no empty decimal places."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def explain(line: LineFacts) -> Explanation:
+    """Rebuilds a line from its facts, step by step. `agrees` is whether the stored cent came out."""
+    target = _target(line)
+    amount = target - line.booked_before
+    steps = [_trade_step(line), _path_step(line)]
+    if line.rule:
+        steps += [_rule_step(line), _product_step(line)]
+        if line.rate_currency != line.currency:
+            steps.append(_conversion_step(line))
+        steps.append(_rounding_step(line, target))
+    else:
+        steps.append(
+            ExplainedStep(
+                "No rule pays any more", "Since the change, no rule pays for this trade.", _money(Decimal(0), line)
+            )
+        )
+    if line.booked_before:
+        steps.append(
+            ExplainedStep(
+                "Booked before",
+                "Earlier lines of this trade are taken off; only the difference is booked.",
+                _money(-line.booked_before, line),
+            )
+        )
+    steps.append(ExplainedStep("Booked", _booked_text(line), _money(amount, line)))
+    return Explanation(
+        steps=tuple(steps),
+        target=target,
+        amount=amount,
+        currency=line.currency,
+        agrees=target == line.target and amount == line.amount,
+    )
+
+
+def _target(line: LineFacts) -> Decimal:
+    if not line.rule:
+        return round_decimal(Decimal(0), Currency.of(line.currency).digits)
+    return commission(
+        lots=line.base_lots, amount_per_lot=line.amount_per_lot, fx_rate=line.fx_rate, currency=line.currency
+    )
+
+
+def _trade_step(line: LineFacts) -> ExplainedStep:
+    text = (
+        f"Trade {line.trade_ticket} on {line.server}: {plain(line.trade_lots)} lots of {line.symbol}"
+        f" ({line.symbol_group}), closed {line.closed_at:%d %b %Y %H:%M:%S} UTC, business day {line.day:%d %b %Y}."
+    )
+    return ExplainedStep("The trade", text, f"{plain(line.trade_lots)} lots")
+
+
+def _path_step(line: LineFacts) -> ExplainedStep:
+    if line.level == 1:
+        text = f"{line.partner} introduced the client when the trade was closed: level 1."
+    else:
+        chain = " → ".join(line.path)
+        text = f"The client came through {chain}: {line.partner} stood at level {line.level} when the trade was closed."
+    return ExplainedStep("The way to the partner", text, f"level {line.level}")
+
+
+def _rule_step(line: LineFacts) -> ExplainedStep:
+    text = f"{line.plan}, version {line.plan_version}: {line.rule}."
+    return ExplainedStep("The rule", text, f"{plain(line.amount_per_lot)} {line.rate_currency} per lot")
+
+
+def _product_step(line: LineFacts) -> ExplainedStep:
+    product = EXACT.multiply(line.base_lots, line.amount_per_lot)
+    text = f"{plain(line.base_lots)} lots × {plain(line.amount_per_lot)} {line.rate_currency}"
+    return ExplainedStep("Volume times rate", text, f"{plain(product)} {line.rate_currency}")
+
+
+def _conversion_step(line: LineFacts) -> ExplainedStep:
+    product = EXACT.multiply(EXACT.multiply(line.base_lots, line.amount_per_lot), line.fx_rate)
+    fixed = f" of {line.fx_date:%d %b %Y}" if line.fx_date else ""
+    shown = plain(round_decimal(line.fx_rate, 10)) if line.fx_rate >= Decimal("0.001") else plain(line.fx_rate)
+    text = f"1 {line.rate_currency} = {shown} {line.currency}, {line.fx_source} reference rate{fixed}."
+    return ExplainedStep("Conversion", text, f"{plain(round_decimal(product, 10))} {line.currency}")
+
+
+def _rounding_step(line: LineFacts, target: Decimal) -> ExplainedStep:
+    digits = Currency.of(line.currency).digits
+    places = "whole units" if digits == 0 else f"{digits} decimal places"
+    return ExplainedStep("Rounding", f"Once, to {places}, a half away from zero.", _money(target, line))
+
+
+def _booked_text(line: LineFacts) -> str:
+    if line.booked_day != line.day:
+        return (
+            f"Booked on {line.booked_day:%d %b %Y}, because the books of {line.day:%d %b %Y} were closed already"
+            f" (line {line.reference}, {line.cause})."
+        )
+    return f"Booked on {line.booked_day:%d %b %Y} (line {line.reference}, {line.cause})."
+
+
+def _money(amount: Decimal, line: LineFacts) -> str:
+    return f"{money_text(amount, line.currency)} {line.currency}"

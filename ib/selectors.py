@@ -1,0 +1,123 @@
+"""What the desk shows. Every function takes the actor and answers only for rows behind the access door."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from django.db import connection, transaction
+
+from backoffice.core.access import authorise
+from backoffice.core.types import Actor
+from ib.engine import booking
+from ib.engine.fx import FX_TABLE
+from ib.engine.target import (
+    CONVERSION,
+    ELIGIBLE,
+    TRADES_ON_THE_CARD,
+    Scope,
+    difference_select,
+    parameters_of,
+    scope_of_day,
+)
+from ib.services.card import ensure_current_card
+from ib.services.settlement import days_to_settle
+from ib.types import Coverage, CoverageRow, Exclusion, UncoveredTrade
+
+MAXIMUM_UNCOVERED = 500
+
+
+def coverage(*, actor: Actor, from_day: date, to_day: date) -> list[CoverageRow]:
+    """What became of every closed trade of the days: paid, excluded with a reason, or unmatched, counted by day."""
+    authorise(actor, "ib.view_commissions")
+    rows: list[CoverageRow] = []
+    for day in days_to_settle(from_day=from_day, to_day=to_day):
+        for status, reason, trades in _fates(
+            actor, day, "SELECT status, reason, count(*) FROM fate GROUP BY status, reason ORDER BY status, reason"
+        ):
+            rows.append(CoverageRow(day, Coverage(status), Exclusion(reason) if reason else None, trades))
+    return rows
+
+
+def uncovered_trades(*, actor: Actor, day: date, reason: Exclusion | None = None) -> list[UncoveredTrade]:
+    """The trades of a day that nobody is paid for (for that reason, if given); unmatched ones first. Bounded."""
+    authorise(actor, "ib.view_commissions")
+    rows = _fates(
+        actor,
+        day,
+        "SELECT trade_id, ticket, status, reason FROM fate WHERE status <> 'paid'"
+        " AND (%(reason)s::text IS NULL OR reason = %(reason)s) ORDER BY status DESC, trade_id LIMIT %(limit)s",
+        {"reason": reason.value if reason else None, "limit": MAXIMUM_UNCOVERED},
+    )
+    return [
+        UncoveredTrade(trade_id, ticket, day, Coverage(status), Exclusion(found) if found else None)
+        for trade_id, ticket, status, found in rows
+    ]
+
+
+def _fate_table(scope: Scope) -> str:
+    """`fate`: what became of each trade. A trade is paid only when every beneficiary of it could be valued."""
+    return f"""
+    {FX_TABLE},
+    due AS (
+        SELECT t.id AS trade_id, count(*) AS beneficiaries, count(fx.rate) AS valued
+        {TRADES_ON_THE_CARD}
+        LEFT JOIN fx {CONVERSION}
+        WHERE {ELIGIBLE} AND {scope.trades}
+        GROUP BY t.id
+    ),
+    difference AS (
+        SELECT part.trade_id, bool_and(frozen.id IS NOT NULL) AS waits
+        FROM ({difference_select(scope)}) AS part
+        LEFT JOIN ledger_ledgeraccount AS frozen
+          ON frozen.owner_type = 'partner' AND frozen.owner_id = part.partner_id AND frozen.kind = 'partner_accrued'
+         AND frozen.is_frozen AND part.amount < 0
+        GROUP BY part.trade_id
+    ),
+    fate AS (
+        SELECT t.id AS trade_id, t.ticket,
+               CASE WHEN difference.trade_id IS NOT NULL AND NOT difference.waits THEN 'unmatched'
+                    WHEN difference.trade_id IS NULL AND due.valued = due.beneficiaries THEN 'paid'
+                    ELSE 'excluded' END AS status,
+               CASE WHEN difference.trade_id IS NOT NULL THEN CASE WHEN difference.waits THEN 'account_frozen' END
+                    WHEN due.valued = due.beneficiaries THEN NULL
+                    WHEN t.is_cancelled THEN 'cancelled'
+                    WHEN account.is_demo THEN 'demo_account'
+                    WHEN account.client_id IS NULL THEN 'account_not_assigned'
+                    WHEN referral.id IS NULL THEN 'client_not_referred'
+                    WHEN server_symbol.symbol_id IS NULL THEN 'symbol_not_mapped'
+                    WHEN due.trade_id IS NULL THEN 'no_rule'
+                    ELSE 'missing_rate' END AS reason
+        FROM platform_ops_trade AS t
+        JOIN platform_ops_tradingserver AS server ON server.id = t.server_id
+        JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id
+        JOIN platform_ops_serversymbol AS server_symbol ON server_symbol.id = t.server_symbol_id
+        LEFT JOIN ib_clientreferral AS referral
+          ON referral.client_id = account.client_id AND referral.validity @> t.closed_at
+        LEFT JOIN due ON due.trade_id = t.id
+        LEFT JOIN difference ON difference.trade_id = t.id
+        WHERE (t.business_day = %(day)s OR difference.trade_id IS NOT NULL)
+          AND (%(every_entity)s OR server.entity_id = ANY(%(entities)s::bigint[]))
+    )
+    """  # noqa: S608 - own text
+
+
+@transaction.atomic
+def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    card = ensure_current_card(actor=Actor.system("ib.coverage"))
+    scope = scope_of_day(day)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM platform_ops_trade WHERE business_day = %s", [day])
+        booking.pin_plan(cursor.fetchone()[0])
+        cursor.execute(
+            f"WITH {_fate_table(scope)} {select}",
+            {
+                **parameters_of(scope, card.currency_pairs),
+                **(parameters or {}),
+                "every_entity": actor.is_system,
+                "entities": sorted(actor.entity_ids),
+            },
+        )
+        rows = list(cursor.fetchall())
+    booking.free_plan()
+    return rows

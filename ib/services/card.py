@@ -1,0 +1,121 @@
+"""The rate card: compiled when the set-up changed, pinned by every settlement.
+
+Triggers mark every change of tree, agreements, plan versions and rules, whoever makes it. The next settlement (or
+`compile_rate_card`) compiles, and enqueues the settlement of exactly the days that the change touches.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from django.db import connection, transaction
+
+from backoffice.core.access import authorise
+from backoffice.core.types import Actor
+from backoffice.kernel.currency import Currency
+from backoffice.kernel.errors import Retryable
+from ib.engine import card as sql
+from ib.locks import SETTLEMENT_LOCK_TIMEOUT_MS, limit_waiting, lock_card_compilation
+from ib.models import ConfigChange, Partner, RateCardVersion
+from ib.services.shards import enqueue_days
+
+ATTEMPTS_TO_PIN = 5
+
+
+def compile_rate_card(*, actor: Actor) -> RateCardVersion:
+    """Compiles the card anew and makes it the active one; an equal card stays the version that it is.
+
+    Days with trades that the difference touches are enqueued for settlement in the same transaction.
+    """
+    authorise(actor, "ib.settle_commissions")
+    with transaction.atomic():
+        limit_waiting(SETTLEMENT_LOCK_TIMEOUT_MS)
+        lock_card_compilation()
+        active = RateCardVersion.objects.filter(is_active=True).first()
+        return _compile(active=active, actor=actor)
+
+
+def ensure_current_card(*, actor: Actor) -> RateCardVersion:
+    """The active version, compiled first if the set-up changed since."""
+    active = RateCardVersion.objects.filter(is_active=True).first()
+    if active is not None and not is_outdated(active):
+        return active
+    return compile_rate_card(actor=actor)
+
+
+def pin_current_card(*, actor: Actor) -> RateCardVersion | None:
+    """Holds the active version until the caller's transaction ends; None if it is out of date and must be compiled."""
+    for _ in range(ATTEMPTS_TO_PIN):
+        # FOR SHARE waits for a compilation that is about to replace the row, and then no longer finds it active.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM ib_ratecardversion WHERE is_active FOR SHARE")
+            row = cursor.fetchone()
+        if row is not None:
+            version = RateCardVersion.objects.get(pk=row[0])
+            return None if is_outdated(version) else version
+        if not RateCardVersion.objects.filter(is_active=True).exists():
+            return None
+    raise Retryable("The rate card changes all the time; try again.", code="rate_card_busy")
+
+
+def is_outdated(version: RateCardVersion) -> bool:
+    """Whether the set-up changed since the version was compiled."""
+    if ConfigChange.objects.exists():
+        return True
+    return version.symbol_groups != _symbol_groups()
+
+
+def _symbol_groups() -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM platform_ops_symbolgroup ORDER BY id")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _compile(*, active: RateCardVersion | None, actor: Actor) -> RateCardVersion:
+    # The marks go first: a change that commits after this statement leaves its mark, so it cannot be overlooked.
+    ConfigChange.objects.all().delete()
+    groups = _symbol_groups()
+    currencies = [
+        Currency.of(code) for code in Partner.objects.order_by().values_list("currency", flat=True).distinct()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS ib_card_build, ib_card_changed")
+        cursor.execute(
+            sql.CREATE_BUILD,
+            {
+                "currencies": [currency.code for currency in currencies],
+                "digits": [currency.digits for currency in currencies],
+            },
+        )
+        cursor.execute(sql.DIGEST)
+        entries, digest = cursor.fetchone()
+        if active is not None and active.digest == digest:
+            RateCardVersion.objects.filter(pk=active.pk).update(symbol_groups=groups)
+            active.symbol_groups = groups
+            return active
+        cursor.execute(sql.CURRENCY_PAIRS)
+        pairs = [list(row) for row in cursor.fetchall()]
+    version = RateCardVersion(
+        digest=digest, entries=entries, symbol_groups=groups, currency_pairs=pairs, is_active=True
+    )
+    _activate(version=version, active=active)
+    enqueue_days(days=_affected_days(), cause=f"card:{version.pk}", actor=actor)
+    return version
+
+
+def _activate(*, version: RateCardVersion, active: RateCardVersion | None) -> None:
+    """Waits here for running settlements, which hold the old version; only then do entries change."""
+    if active is not None:
+        RateCardVersion.objects.filter(pk=active.pk).update(is_active=False)
+    version.save(force_insert=True)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.CREATE_CHANGED)
+        cursor.execute(sql.SET_ASIDE)
+        cursor.execute(sql.TAKE_OVER)
+        cursor.execute("ANALYZE ib_ratecardentry")
+
+
+def _affected_days() -> list[date]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.AFFECTED_DAYS)
+        return [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,19 @@
+"""Celery's way into the desk. Shards of settlement are job rows that the ground's own worker tasks run."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from ib.services import upkeep
+
+
+@shared_task
+def make_line_partitions() -> None:
+    """Makes the partitions of the coming days."""
+    upkeep.make_partitions_ahead()
+
+
+@shared_task
+def enqueue_unsettled_batches() -> None:
+    """Finds ingest batches that no settlement has taken up."""
+    upkeep.enqueue_unsettled_batches()
