@@ -1,0 +1,134 @@
+"""A real browser on the live server, and what it complained about.
+
+`Visitor` is one person with a window: it signs in, opens pages, and keeps every error that the console shows, every
+broken content security rule, every exception of a script and every request that would leave this machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from allauth.account.internal.flows.login import record_authentication
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.http import HttpRequest
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, Route
+
+from backoffice.core.models import User
+
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+BROWSER_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+# Rules of WCAG 2.2 A and AA, and the advice of the testing engine itself.
+BAD_IMPACTS = frozenset({"serious", "critical"})
+PAGE_TIMEOUT_MS = 15_000
+
+
+def chromium_path() -> str | None:
+    """Where Chromium is on this machine, if it is."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    return "/usr/bin/chromium" if Path("/usr/bin/chromium").exists() else None
+
+
+@dataclass
+class Visitor:
+    """One window on the live server."""
+
+    address: str
+    context: BrowserContext
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    @classmethod
+    def arrive(cls, browser: Browser, address: str, *, phone: bool = False, dark: bool = False) -> Visitor:
+        """Opens a window of its own: no cookie is shared with any other."""
+        context = browser.new_context(
+            viewport=PHONE if phone else DESKTOP,
+            is_mobile=phone,
+            has_touch=phone,
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            accept_downloads=True,
+        )
+        context.set_default_timeout(PAGE_TIMEOUT_MS)
+        visitor = cls(address=address, context=context, page=context.new_page())
+        context.route("**/*", visitor._stay_here)
+        visitor.page.on("console", visitor._heard)
+        visitor.page.on("pageerror", lambda error: visitor.complaints.append(f"script error: {error}"))
+        visitor.page.on("requestfailed", visitor._failed)
+        return visitor
+
+    def _stay_here(self, route: Route) -> None:
+        if urlsplit(route.request.url).netloc in {urlsplit(self.address).netloc, ""}:
+            route.continue_()
+            return
+        self.complaints.append(f"request to another machine: {route.request.url}")
+        route.abort()
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "assert"}:
+            self.complaints.append(f"console at {self.page.url}: {message.text}")
+
+    def _failed(self, request: Request) -> None:
+        # Leaving a page, or starting a download, ends requests that were under way.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"request failed: {request.url}: {request.failure}")
+
+    def open(self, path: str, *, status: int = 200) -> Response:
+        """Goes to a page and expects the given status."""
+        heard = len(self.complaints)
+        response = self.page.goto(path if path.startswith("http") else f"{self.address}{path}")
+        assert response is not None
+        assert response.status == status, f"{path} answered {response.status}, not {status}"
+        if status >= 400:
+            # The browser's own line about the expected status is no complaint.
+            self.complaints[heard:] = [c for c in self.complaints[heard:] if f"status of {status}" not in c]
+        return response
+
+    def sign_in_as(self, user: User) -> None:
+        """Gives the window a session that has shown password and, for staff, second factor, as after the login form."""
+        client = Client()
+        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        request = HttpRequest()
+        request.session = client.session
+        record_authentication(request, user, method="password", email=user.email)
+        if user.is_staff:
+            record_authentication(request, user, method="mfa", type="totp")
+        request.session.save()
+        key = request.session.session_key or ""
+        self.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": self.address}])
+
+    def text(self) -> str:
+        """What the page says."""
+        return self.page.locator("body").inner_text()
+
+    def barriers(self) -> list[str]:
+        """The serious and critical findings of axe on the page as it stands."""
+        results = Axe().run(self.page)
+        found = []
+        for violation in results.response["violations"]:
+            if violation["impact"] in BAD_IMPACTS:
+                places = "; ".join(
+                    f"{' '.join(str(part) for part in node['target'])} ({' '.join(node['failureSummary'].split())[:160]})"
+                    for node in violation["nodes"][:4]
+                )
+                found.append(f"{violation['impact']} {violation['id']} ×{len(violation['nodes'])}: {places}")
+        return found
+
+    def leave(self) -> None:
+        """Closes the window."""
+        self.context.close()

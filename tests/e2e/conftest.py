@@ -1,0 +1,45 @@
+"""A browser for a file of tests, windows for a test, and the check that nothing went wrong in them unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from tests.e2e.browser import BROWSER_FLAGS, Visitor, chromium_path
+
+Arrive = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """System Chromium without a screen. Skips only where there is none."""
+    path = chromium_path()
+    if path is None:
+        pytest.skip("no Chromium on this machine: `make setup-browser` installs it or says how")
+    with pytest.MonkeyPatch.context() as patch:
+        # Playwright keeps an event loop in this thread while it runs; the tests' own database calls are not in it.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        with sync_playwright() as playwright:
+            opened = playwright.chromium.launch(executable_path=path, args=list(BROWSER_FLAGS))
+            yield opened
+            opened.close()
+
+
+@pytest.fixture
+def arrive(browser: Browser, live_server: LiveServer, empty_cache: None) -> Iterator[Arrive]:
+    """Opens windows; at the end none of them may have complained of anything."""
+    visitors: list[Visitor] = []
+
+    def open_window(*, phone: bool = False, dark: bool = False) -> Visitor:
+        visitor = Visitor.arrive(browser, live_server.url, phone=phone, dark=dark)
+        visitors.append(visitor)
+        return visitor
+
+    yield open_window
+    for visitor in visitors:
+        visitor.leave()
+    complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
+    assert not complaints, "\n".join(complaints)
