@@ -8,7 +8,7 @@ class CrmConfig(AppConfig):
 
     name = "crm"
     label = "crm"
-    verbose_name = "Clients"
+    verbose_name = "CRM"
 
     def ready(self) -> None:
         """Declares who sees which clients; registers the desk's pages and endpoints."""

@@ -7,7 +7,7 @@ ORGANISATION_PAGES = (
     ("Legal entities", "legalentity", "core.manage_organisation"),
     ("Brands", "brand", "core.manage_organisation"),
     ("Teams", "team", "core.manage_organisation"),
-    ("Logins", "user", "core.view_users"),
+    ("Users", "user", "core.view_users"),
     ("Audit trail", "auditrecord", "core.view_audit"),
     ("Audit seals", "auditseal", "core.view_audit"),
     ("Jobs", "job", "core.view_work"),

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets, label_for_field
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import QuerySet
@@ -30,7 +31,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
 
 from backoffice.core.access import holds, visible_to
 from backoffice.core.actors import actor_of
@@ -85,7 +86,7 @@ class DeskModelAdmin(ModelAdmin):
     exports: ClassVar[bool] = True
 
     list_per_page = 50
-    list_max_show_all = 200
+    list_max_show_all = 0
     list_fullwidth = True
     list_filter_sheet = True
     list_select_related: Sequence[str] = ()
@@ -164,6 +165,10 @@ class DeskModelAdmin(ModelAdmin):
         if "queryset" not in kwargs:
             kwargs["queryset"] = choices_of(db_field.remote_field.model, actor_of(request), self.admin_site)
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without the buttons that add or change the related object in a window of its own."""
+        return _without_related_buttons(super().formfield_for_dbfield(db_field, request, **kwargs))
 
     def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Sequence[Any]:
         """What the class names, and every shown name that is no editable field of the model."""
@@ -295,6 +300,18 @@ class DeskModelAdmin(ModelAdmin):
         changes = {name: str(form.cleaned_data.get(name, "")) for name in form.changed_data}
         self._record(request, obj, "changed" if change else "added", changes)
 
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: Any) -> None:
+        """Saves the rows of an inline and records what became of them under their parent."""
+        super().save_formset(request, form, formset, change)
+        changes = {
+            "added": [str(row) for row in formset.new_objects],
+            "changed": [f"{row}: {', '.join(names)}" for row, names in formset.changed_objects],
+            "deleted": [str(row) for row in formset.deleted_objects],
+        }
+        if any(changes.values()):
+            name = formset.model._meta.verbose_name_plural
+            self._record(request, form.instance, "rows_changed", {"of": str(name)} | changes)
+
     def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
         """Deletes reference data and records it in the audit."""
         self._record(request, obj, "deleted", {"was": str(obj)})
@@ -309,7 +326,7 @@ class DeskModelAdmin(ModelAdmin):
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """The audit is the record; Django's admin log is not written."""
 
-    def _record(self, request: HttpRequest, obj: models.Model, verb: str, changes: dict[str, str]) -> None:
+    def _record(self, request: HttpRequest, obj: models.Model, verb: str, changes: dict[str, Any]) -> None:
         action = f"{self.opts.app_label}.{self.opts.model_name}_{verb}"
         record(actor=actor_of(request), action=action, target=obj, changes=changes)
 
@@ -324,6 +341,50 @@ class DeskModelAdmin(ModelAdmin):
     def _url_name(self, page: str, *, full: bool = True) -> str:
         name = f"{self.opts.app_label}_{self.opts.model_name}_{page}"
         return f"{self.admin_site.name}:{name}" if full else name
+
+
+class DeskTabularInline(TabularInline):
+    """Rows below their parent. They are seen and changed as the parent is, through its own desk page's capabilities."""
+
+    extra = 0
+    show_change_link = False
+
+    def _parent(self) -> DeskModelAdmin:
+        parent = self.admin_site._registry[self.parent_model]
+        assert isinstance(parent, DeskModelAdmin), "desk inlines stand on desk pages"
+        return parent
+
+    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """As the parent."""
+        return self._parent().has_view_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """As the parent."""
+        return self._parent().has_change_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """As changing the parent."""
+        return self._parent().has_change_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """As changing the parent."""
+        return self._parent().has_change_permission(request)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Choices are limited to what the actor may see."""
+        if "queryset" not in kwargs:
+            kwargs["queryset"] = choices_of(db_field.remote_field.model, actor_of(request), self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without the buttons that add or change the related object in a window of its own."""
+        return _without_related_buttons(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+
+def _without_related_buttons(field: Any) -> Any:
+    if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+        field.widget = field.widget.widget
+    return field
 
 
 def choices_of(model: type[models.Model], actor: Actor, site: admin.AdminSite) -> QuerySet[Any]:

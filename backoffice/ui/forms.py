@@ -21,7 +21,7 @@ def desk_widgets(form: FormT) -> FormT:
         styled.is_required = widget.is_required
         styled.is_localized = widget.is_localized
         styled.attrs.update({name: value for name, value in widget.attrs.items() if name != "class"})
-        if isinstance(styled, forms.Select) and isinstance(widget, forms.Select):
+        if isinstance(styled, forms.widgets.ChoiceWidget) and isinstance(widget, forms.widgets.ChoiceWidget):
             styled.choices = widget.choices
         field.widget = styled
     return form

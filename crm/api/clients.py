@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from backoffice.ui.api_views import ScopedReadOnlyViewSet
@@ -12,9 +14,11 @@ class ClientSerializer(serializers.ModelSerializer[Client]):
     """A client; ids are public, legal entity, brand and owner are named by code and address."""
 
     id = serializers.UUIDField(source="public_id", read_only=True)
-    entity = serializers.SlugRelatedField(slug_field="code", read_only=True)
-    brand = serializers.SlugRelatedField(slug_field="code", read_only=True)
-    owner = serializers.SlugRelatedField(slug_field="email", read_only=True, allow_null=True)
+    entity: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(slug_field="code", read_only=True)
+    brand: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(slug_field="code", read_only=True)
+    owner: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(
+        slug_field="email", read_only=True, allow_null=True
+    )
     stage = serializers.ChoiceField(choices=Client.Stage.choices, read_only=True)
 
     class Meta:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from unfold.admin import TabularInline
 
 from backoffice.core.models import Brand, LegalEntity, Team, TeamMembership
-from backoffice.ui.admin import DeskModelAdmin
+from backoffice.ui.admin import DeskModelAdmin, DeskTabularInline
 from backoffice.ui.columns import computed_column, link_column
 
 
@@ -46,24 +45,12 @@ class BrandAdmin(DeskModelAdmin):
     empty_text = "No brand yet. An administrator adds one for each name the entity trades under."
 
 
-class MembershipInline(TabularInline):
+class MembershipInline(DeskTabularInline):
     """Who is in a team."""
 
     model = TeamMembership
-    extra = 0
-    autocomplete_fields = ("user",)
+    verbose_name = "member"
     verbose_name_plural = "members"
-
-    def has_view_permission(self, request, obj=None) -> bool:  # type: ignore[no-untyped-def]
-        """As the team."""
-        return admin.site._registry[Team].has_view_permission(request)
-
-    def has_change_permission(self, request, obj=None) -> bool:  # type: ignore[no-untyped-def]
-        """As the team."""
-        return admin.site._registry[Team].has_change_permission(request)
-
-    has_add_permission = has_change_permission
-    has_delete_permission = has_change_permission
 
 
 @admin.register(Team)

@@ -38,7 +38,7 @@ class AccessForm(ReasonForm):
         widget=forms.CheckboxSelectMultiple,
         help_text="Whose data they may see.",
     )
-    field_order = ("roles", "entities", "reason")
+    field_order: Sequence[str] = ("roles", "entities", "reason")
 
     def offer_entities(self, actor: Actor) -> AccessForm:
         """Limits the entities to those of the person who gives them."""
@@ -68,7 +68,7 @@ def _names(pairs: Sequence[tuple[str, str]], chosen: Sequence[str]) -> str:
 class CreateUser(DeskActionView):
     """Makes a login for a member of staff, a trader or an introducing broker."""
 
-    slug, title, button, capability = "create", "New login", "New login", MANAGE
+    slug, title, button, capability = "create", "New user", "New user", MANAGE
     form_class = NewUserForm
     explanation = "The login opens once the person has set a password and, for staff, one-time codes."
     success_message = "The login was made."

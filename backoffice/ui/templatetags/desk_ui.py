@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.db import models
+from django.forms import BoundField, CheckboxSelectMultiple, RadioSelect
 
 from backoffice.ui.formats import format_amount, format_decimal, format_time
 
@@ -37,6 +39,33 @@ def amount(value: Decimal, currency: str = "") -> str:
 def moment(value: dt.datetime | None) -> str:
     """A time in UTC."""
     return format_time(value)
+
+
+@register.filter
+def json_value(field: Any) -> str:
+    """The indented text of a read-only JSON field of a detail page; "" for every other field."""
+    value = _model_value(field, models.JSONField)
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str) if value not in (None, {}, []) else ""
+
+
+@register.filter
+def is_wide_field(field: Any) -> bool:
+    """Whether a read-only field of a detail page takes the whole width: long text and data."""
+    value = _model_value(field, models.TextField) or _model_value(field, models.JSONField)
+    return bool(value)
+
+
+def _model_value(field: Any, kind: type[models.Field]) -> Any:
+    name = field.field["name"] if isinstance(field.field, dict) else ""
+    instance = field.form.instance
+    found = {item.name: item for item in instance._meta.concrete_fields}.get(name)
+    return getattr(instance, name) if isinstance(found, kind) else None
+
+
+@register.filter
+def is_choice_group(field: BoundField) -> bool:
+    """Whether a form field is a list of boxes to tick or pick from."""
+    return isinstance(field.field.widget, CheckboxSelectMultiple | RadioSelect)
 
 
 @register.filter
