@@ -9,3 +9,9 @@ class PlatformOpsConfig(AppConfig):
     name = "platform_ops"
     label = "platform_ops"
     verbose_name = "Platform operations"
+
+    def ready(self) -> None:
+        """Declares the desk's verbs and scopes."""
+        from platform_ops import permissions
+
+        permissions.register()

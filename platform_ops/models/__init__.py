@@ -6,7 +6,7 @@ from platform_ops.models.ingest import IngestBatch, OpenPositionMark, StatementI
 from platform_ops.models.prices import DailyPrice, FxReferenceRate, Quote
 from platform_ops.models.servers import TradingServer
 from platform_ops.models.symbols import ServerSymbol, Symbol, SymbolGroup, SymbolSpec
-from platform_ops.models.trading import BalanceOperation, Deal, Position, Trade
+from platform_ops.models.trading import BalanceOperation, CurrentDeal, Deal, Position, Trade
 
 __all__ = [
     "AccountDimension",
@@ -15,6 +15,7 @@ __all__ = [
     "BalanceOperation",
     "BusinessDay",
     "BusinessDayStep",
+    "CurrentDeal",
     "DailyPrice",
     "Deal",
     "FxReferenceRate",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from backoffice.core.fields import AmountField, LotsField, PriceField
+from backoffice.core.triggers import never_changes
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
 from platform_ops.models.accounts import TradingAccount
@@ -32,31 +34,53 @@ class StatementImport(models.Model):
     format = models.CharField(max_length=20, blank=True)
     state = models.CharField(max_length=10, choices=State.choices)
     as_of = models.DateTimeField(null=True, help_text="When the server printed the statement.")
-    covers_from = models.DateTimeField(null=True, help_text="Time of the first row.")
+    covers_from = models.DateTimeField(null=True, help_text="Time of the first row that moved money.")
+    # Which rows the file tells: they decide which of two files knows a row best, whatever order they came in.
+    opening_tickets = ArrayField(models.BigIntegerField(), default=list, editable=False)
+    closing_tickets = ArrayField(models.BigIntegerField(), default=list, editable=False)
     opening_balance = AmountField(null=True)
+    opening_credit = AmountField(null=True)
     stated_balance = AmountField(null=True)
     rows_total = models.IntegerField(default=0)
     rows_done = models.IntegerField(default=0)
     new_deals = models.IntegerField(default=0)
     corrected_deals = models.IntegerField(default=0)
+    stale_deals = models.IntegerField(default=0, help_text="Rows that a later source had already told otherwise.")
     matches_statement = models.BooleanField(null=True)
     figures = models.JSONField(default=dict)
     differences = models.JSONField(default=list)
     error = models.JSONField(default=dict)
+    repeats = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="repeated_by",
+        help_text="The same file, stored before.",
+    )
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["server", "sha256"], name="platform_import_digest")]
+        indexes = [
+            models.Index(fields=["server", "sha256"], name="platform_import_digest"),
+            models.Index(
+                fields=["account", "covers_from"],
+                name="platform_import_stored",
+                condition=models.Q(state="stored", repeats__isnull=True),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.file_name
 
 
 class IngestBatch(models.Model):
-    """Rows that were committed together; the unit that commission settlement works through. Never changes."""
+    """Rows that were committed together; the unit that commission settlement works through. Never changes.
+
+    `changed_operations` counts balance operations, openings included; `changed_positions` open positions.
+    """
 
     id = models.BigAutoField(primary_key=True)
     server = models.ForeignKey(TradingServer, on_delete=models.PROTECT)
@@ -64,12 +88,17 @@ class IngestBatch(models.Model):
     source = models.CharField(max_length=40)
     new_deals = models.IntegerField(default=0)
     corrected_deals = models.IntegerField(default=0)
+    stale_deals = models.IntegerField(default=0)
     changed_trades = models.IntegerField(default=0)
+    changed_positions = models.IntegerField(default=0)
+    changed_operations = models.IntegerField(default=0)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "ingest batches"
+        indexes = [models.Index(fields=["server", "-id"], name="platform_batch_server")]
+        triggers = [never_changes()]
 
     def __str__(self) -> str:
         return f"batch {self.pk}"

@@ -58,6 +58,10 @@ class ServerSymbol(models.Model):
     server = models.ForeignKey(TradingServer, on_delete=models.PROTECT, related_name="symbols")
     name = models.CharField(max_length=40)
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, null=True, blank=True, related_name="server_symbols")
+    mapped_by = models.CharField(
+        max_length=200, blank=True, help_text="The naming rule that found the symbol, or who mapped it."
+    )
+    mapped_at = models.DateTimeField(null=True, blank=True)
     first_seen_at = models.DateTimeField(default=clock.now)
 
     class Meta:

@@ -1,0 +1,12 @@
+"""The events of this desk: topic names, and what their payloads hold."""
+
+from __future__ import annotations
+
+TRADES_CHANGED = "platform.trades_changed"
+"""Deals were booked; payload: batch_id, server_id. Read what changed from the batch."""
+
+SYMBOL_MAPPED = "platform.symbol_mapped"
+"""A server's symbol got (or changed) its canonical symbol; payload: server_symbol_id."""
+
+ACCOUNT_ASSIGNED = "platform.account_assigned"
+"""A trading account got (or changed) its client; payload: account_id."""

@@ -1,0 +1,89 @@
+"""Who may use the verbs of platform operations, and whose accounts and trades each role sees."""
+
+from __future__ import annotations
+
+from django.db.models import Q
+
+from backoffice.core.access import ScopeProvider, declare_capability, register_scope, role_entity_scope
+from backoffice.core.types import Actor, Role
+
+VIEW_PLATFORM = "platform.view_platform"
+IMPORT_STATEMENTS = "platform.import_statements"
+DOWNLOAD_STATEMENTS = "platform.download_statements"
+ASSIGN_ACCOUNTS = "platform.assign_accounts"
+MAP_SYMBOLS = "platform.map_symbols"
+LOAD_RATES = "platform.load_rates"
+REBUILD_PROJECTIONS = "platform.rebuild_projections"
+MANAGE_CATALOGUE = "platform.manage_catalogue"
+RUN_BUSINESS_DAY = "platform.run_business_day"
+HOLD_BUSINESS_DAY = "platform.hold_business_day"
+MANAGE_CATALOGUE = "platform.manage_catalogue"
+RUN_BUSINESS_DAY = "platform.run_business_day"
+HOLD_BUSINESS_DAY = "platform.hold_business_day"
+
+# Roles that see every account of their legal entities, also those that no client has yet.
+WHOLE_ENTITY_ROLES = (
+    Role.PLATFORM_OPERATIONS,
+    Role.DEALING,
+    Role.FINANCE,
+    Role.AUDITOR,
+    Role.ADMINISTRATOR,
+    Role.COMPLIANCE,
+)
+_OPERATORS = (Role.PLATFORM_OPERATIONS, Role.ADMINISTRATOR)
+
+# From each model to the account, and to the server's legal entity.
+_SCOPED = {
+    "platform_ops.TradingAccount": ("", "server__entity"),
+    "platform_ops.Trade": ("account__", "account__server__entity"),
+    "platform_ops.Position": ("account__", "account__server__entity"),
+    "platform_ops.BalanceOperation": ("account__", "account__server__entity"),
+    "platform_ops.CurrentDeal": ("account__", "account__server__entity"),
+    "platform_ops.AccountDimension": ("account__", "account__server__entity"),
+}
+
+
+def register() -> None:
+    """Declares the desk's verbs and scopes; called once when the application starts."""
+    declare_capability(VIEW_PLATFORM, WHOLE_ENTITY_ROLES)
+    declare_capability(IMPORT_STATEMENTS, _OPERATORS)
+    declare_capability(DOWNLOAD_STATEMENTS, (*_OPERATORS, Role.AUDITOR))
+    declare_capability(ASSIGN_ACCOUNTS, _OPERATORS)
+    declare_capability(MAP_SYMBOLS, (*_OPERATORS, Role.DEALING))
+    declare_capability(LOAD_RATES, (*_OPERATORS, Role.FINANCE))
+    declare_capability(REBUILD_PROJECTIONS, _OPERATORS)
+    declare_capability(MANAGE_CATALOGUE, _OPERATORS)
+    declare_capability(RUN_BUSINESS_DAY, (*_OPERATORS, Role.FINANCE))
+    declare_capability(HOLD_BUSINESS_DAY, (Role.FINANCE, Role.ADMINISTRATOR))
+    declare_capability(MANAGE_CATALOGUE, _OPERATORS)
+    declare_capability(RUN_BUSINESS_DAY, (*_OPERATORS, Role.FINANCE))
+    declare_capability(HOLD_BUSINESS_DAY, (Role.FINANCE, Role.ADMINISTRATOR))
+    for label, (account_path, entity_path) in _SCOPED.items():
+        register_scope(label, role_entity_scope(entity_path, *WHOLE_ENTITY_ROLES))
+        register_scope(label, _own_accounts(account_path))
+    for label, entity_path in (
+        ("platform_ops.TradingServer", "entity"),
+        ("platform_ops.ServerSymbol", "server__entity"),
+        ("platform_ops.StatementImport", "server__entity"),
+        ("platform_ops.IngestBatch", "server__entity"),
+        ("platform_ops.BusinessDay", "entity"),
+        ("platform_ops.AccountGroup", "server__entity"),
+        ("platform_ops.AccountType", "entity"),
+    ):
+        register_scope(label, role_entity_scope(entity_path, *WHOLE_ENTITY_ROLES))
+    for label in ("Symbol", "SymbolGroup", "SymbolSpec", "Quote", "DailyPrice", "FxReferenceRate"):
+        register_scope(f"platform_ops.{label}", _every_member_of_staff)
+
+
+def _own_accounts(account_path: str) -> ScopeProvider:
+    """A trader sees the accounts of the client that is themselves, and what happened on them."""
+
+    def provider(actor: Actor) -> Q | None:
+        return Q(**{f"{account_path}client__user_id": actor.user_id}) if actor.has_role(Role.TRADER) else None
+
+    return provider
+
+
+def _every_member_of_staff(actor: Actor) -> Q | None:
+    """Symbols, prices and rates belong to nobody: every member of staff may read them."""
+    return Q() if actor.is_staff else None
