@@ -84,8 +84,15 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.full_name.split(" ")[0] if self.full_name else self.email
 
 
-# Which entities' data a person may see is a permission, so its history is kept like that of the roles.
-keep_history(model_name="UserEntityVersion", app_label="core", obj_field=None)(User.entities.through)
+@keep_history(obj_field=None)
+class UserEntity(User.entities.through):  # type: ignore[name-defined]  # the table that Django makes
+    """That a person may see an entity's data: a permission, so its history is kept like that of the roles."""
+
+    class Meta:
+        proxy = True
+
+    def __str__(self) -> str:
+        return f"{self.user} for {self.legalentity}"
 
 
 @keep_history()
