@@ -88,7 +88,7 @@ def trial_balance_totals(rows: Iterable[TrialBalanceRow]) -> list[TrialBalanceTo
     ]
 
 
-def _turnover_now(accounts: QuerySet[LedgerAccount]) -> Iterable[dict[str, Any]]:
+def _turnover_now(accounts: QuerySet[LedgerAccount]) -> Iterable[Any]:
     return (
         accounts.order_by()
         .filter(Q(balance__debits__gt=0) | Q(balance__credits__gt=0))
@@ -107,7 +107,7 @@ def _turnover_now(accounts: QuerySet[LedgerAccount]) -> Iterable[dict[str, Any]]
     )
 
 
-def _turnover_until(accounts: QuerySet[LedgerAccount], as_of: date) -> Iterable[dict[str, Any]]:
+def _turnover_until(accounts: QuerySet[LedgerAccount], as_of: date) -> Iterable[Any]:
     return (
         Posting.objects.order_by()
         .filter(account__in=accounts, entry__business_day__lte=as_of)

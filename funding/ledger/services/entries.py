@@ -32,6 +32,7 @@ __all__ = [
     "post_entry",
     "register_derived_source",
     "reverse_entry",
+    "was_booked_now",
 ]
 
 MAXIMUM_ENTRIES = 50_000
@@ -125,6 +126,13 @@ def reverse_entry(*, entry_id: int, actor: Actor, reason: str, business_day: dat
 def find_by_key(idempotency_key: str) -> JournalEntry | None:
     """The entry that a key stands for, if it was booked."""
     return JournalEntry.objects.filter(idempotency_key=idempotency_key).first()
+
+
+def was_booked_now(entry: JournalEntry) -> bool:
+    """Whether the entry was booked by the running transaction: false for a request that had come before."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text")
+        return bool(entry.made_in == int(cursor.fetchone()[0]))
 
 
 # From here on: steps shared with the services of this package, not for other rooms.
