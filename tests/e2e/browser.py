@@ -6,19 +6,16 @@ broken content security rule, every exception of a script and every request that
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from allauth.account.internal.flows.login import record_authentication
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
-from django.http import HttpRequest
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, Route
 
 from backoffice.core.models import User
+from tests.logins import log_in
 
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -33,15 +30,6 @@ BROWSER_FLAGS = (
 # Rules of WCAG 2.2 A and AA, and the advice of the testing engine itself.
 BAD_IMPACTS = frozenset({"serious", "critical"})
 PAGE_TIMEOUT_MS = 15_000
-
-
-def chromium_path() -> str | None:
-    """Where Chromium is on this machine, if it is."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    return "/usr/bin/chromium" if Path("/usr/bin/chromium").exists() else None
 
 
 @dataclass
@@ -101,16 +89,9 @@ class Visitor:
 
     def sign_in_as(self, user: User) -> None:
         """Gives the window a session that has shown password and, for staff, second factor, as after the login form."""
-        client = Client()
-        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
-        request = HttpRequest()
-        request.session = client.session
-        record_authentication(request, user, method="password", email=user.email)
-        if user.is_staff:
-            record_authentication(request, user, method="mfa", type="totp")
-        request.session.save()
-        key = request.session.session_key or ""
-        self.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": self.address}])
+        session = log_in(Client(), user, second_factor=user.is_staff).session
+        name = settings.SESSION_COOKIE_NAME
+        self.context.add_cookies([{"name": name, "value": session.session_key or "", "url": self.address}])
 
     def text(self) -> str:
         """What the page says."""

@@ -8,7 +8,9 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from tests.e2e.browser import BROWSER_FLAGS, Visitor, chromium_path
+from backoffice.devstack.preflight import find_browser
+from tests.e2e.browser import BROWSER_FLAGS, Visitor
+from tests.e2e.world import World, make_world
 
 Arrive = Callable[..., Visitor]
 
@@ -16,7 +18,7 @@ Arrive = Callable[..., Visitor]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """System Chromium without a screen. Skips only where there is none."""
-    path = chromium_path()
+    path = find_browser()
     if path is None:
         pytest.skip("no Chromium on this machine: `make setup-browser` installs it or says how")
     with pytest.MonkeyPatch.context() as patch:
@@ -26,6 +28,12 @@ def browser() -> Iterator[Browser]:
             opened = playwright.chromium.launch(executable_path=path, args=list(BROWSER_FLAGS))
             yield opened
             opened.close()
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    """The small broker, before any settlement."""
+    return make_world()
 
 
 @pytest.fixture

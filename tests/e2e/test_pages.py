@@ -1,0 +1,63 @@
+"""Every page of the menus opens without a complaint of the browser, and axe finds no serious barrier on the main ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.urls import reverse
+
+from backoffice.core.actors import actor_of_user
+from backoffice.core.models import User
+from backoffice.core.types import STAFF_ROLES, Role
+from backoffice.ui.navigation import menu_for
+from tests.e2e.conftest import Arrive
+from tests.e2e.world import World
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+
+
+def _menu_of(user: User) -> Iterator[str]:
+    yield "/desk/"
+    for _section, pages in menu_for(actor_of_user(user)):
+        yield from (page.url for page in pages)
+
+
+def test_every_page_of_every_staff_menu_opens_in_silence(arrive: Arrive, world: World) -> None:
+    # given every role of the broker's staff; each page is opened by the first role that has it
+    opened: set[str] = set()
+    visitor = arrive()
+    for role in sorted(STAFF_ROLES):
+        user = world.person(Role(role))
+        pages = [url for url in _menu_of(user) if url not in opened]
+        visitor.sign_in_as(user)
+        # when they open it
+        for url in pages:
+            visitor.open(url)
+            # then it is a whole page with one title
+            assert visitor.page.title().strip(), url
+        opened.update(pages)
+    assert len(opened) > 10
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_desk_has_no_serious_barriers(arrive: Arrive, world: World, dark: bool) -> None:
+    # given the pages that stand for their kinds
+    client = world.clients["Bruno Keller"]
+    pages = {
+        "dashboard": reverse("admin:index"),
+        "list": reverse("admin:crm_client_changelist"),
+        "detail": reverse("admin:crm_client_change", args=[client.pk]),
+        "history": reverse("admin:crm_client_history", args=[client.pk]),
+        "exposure": reverse("admin:risk_exposure"),
+    }
+    visitor = arrive(dark=dark)
+    visitor.open("/account/login/")
+    found = {"sign-in": visitor.barriers()}
+    visitor.sign_in_as(world.person(Role.ADMINISTRATOR))
+    # when axe looks at each of them
+    for name, url in pages.items():
+        visitor.open(url)
+        found[name] = visitor.barriers()
+    # then it finds nothing serious
+    assert {name: barriers for name, barriers in found.items() if barriers} == {}
