@@ -85,15 +85,15 @@ def test_a_closed_ticket_is_an_opening_without_money_and_a_closing_with_all_of_i
     assert (closing.position, closing.order, closing.price_digits) == (11, 11, 5)
 
 
-def test_second_rows_give_the_comment_without_the_magic_number():
+def test_the_comment_has_no_magic_number_with_or_without_a_second_row():
     closed = (
         mt4_trade(11, "buy", "0.10", "1.00", magic=8013, comment="trend[sl]")
         + mt4_cancelled(12)
         + "<tr><td colspan=9>&nbsp;</td><td>8013</td><td colspan=3>cancelled</td></tr>"
-        + mt4_trade(13, "buy", "0.10", "1.00", comment="#1 in line")
+        + mt4_trade(13, "buy", "0.10", "1.00", comment="#8013 trend[tp]")
     )
     statement = read(mt4_statement(closed=closed))
-    assert [deal.comment for deal in statement.deals if deal.leg == 1] == ["trend[sl]", "#1 in line"]
+    assert [deal.comment for deal in statement.deals if deal.leg == 1] == ["trend[sl]", "trend[tp]"]
 
 
 def test_partial_close_chain_of_three_shares_the_first_ticket():

@@ -75,7 +75,8 @@ _MONTHS = {
     )
 }
 _PRINTED_AT = re.compile(r"(\d{4}) (\w+) (\d{1,2}), (\d{1,2}):(\d{2})(?::(\d{2}))?")
-_MAGIC_PREFIX = re.compile(r"#(\d+) ?")
+# Terminals that print no second row put the magic number only here; the comment must read the same from both.
+_MAGIC_PREFIX = re.compile(r"\A#\d+(?: |\Z)")
 
 _SUMMARY_LABELS = {
     "deposit_withdrawal": "deposit/withdrawal:",
@@ -412,7 +413,7 @@ def _read_ticket_row(row: HtmlRow, *, is_open: bool) -> _Ticket:
         swap=read_amount(row.text(-2 + len(row.cells)), row=number, field="Swap"),
         profit=read_amount(row.text(-1 + len(row.cells)), row=number, field="Profit"),
         price_digits=max(decimals_of(open_price), decimals_of(close_price)),
-        comment=row.cells[0].title,
+        comment=_MAGIC_PREFIX.sub("", row.cells[0].title),
     )
 
 
