@@ -27,6 +27,8 @@ BEHIND_TLS = env_bool("BACKOFFICE_BEHIND_TLS", default=False)
 # Secrets at rest (one-time code secrets, later bank and identity data): `id:base64 of 32 bytes`, the current key first.
 DEVELOPMENT_ENCRYPTION_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1uZXZlci1wcm9kdWN0aW8="
 ENCRYPTION_KEYS = os.environ.get("BACKOFFICE_ENCRYPTION_KEYS", DEVELOPMENT_ENCRYPTION_KEYS)
+# Signs issued reports: base64 of the 32-byte seed. Without it a key is made once and kept in the private files.
+REPORT_SIGNING_KEY = os.environ.get("BACKOFFICE_SIGNING_KEY", "")
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
