@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from backoffice.api.views import MeView, StaffOnly, UnknownEndpoint
@@ -18,6 +18,6 @@ urlpatterns = [
     *[path(item.route, item.view.as_view(), name=item.name) for item in endpoints()],
     path("", include(router.urls)),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[StaffOnly]), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema", permission_classes=[StaffOnly]), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema", permission_classes=[StaffOnly]), name="docs"),
     re_path(r"^.*$", UnknownEndpoint.as_view(), name="unknown"),
 ]

@@ -42,6 +42,12 @@ class DeskSite(UnfoldAdminSite):
     index_template = "desk/index.html"
     enable_nav_sidebar = True
 
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Takes pages of the desk's own kind only: what libraries register by themselves knows no door and is left out."""
+        if admin_class is None or not issubclass(admin_class, DeskModelAdmin):
+            return
+        super().register(model_or_iterable, admin_class, **options)
+
     def has_permission(self, request: HttpRequest) -> bool:
         """Active staff, and the session has passed the second factor. A password alone opens nothing."""
         user = request.user

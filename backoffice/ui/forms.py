@@ -41,7 +41,7 @@ _WIDGETS: dict[type, type[forms.Widget]] = {
     forms.NumberInput: widgets.UnfoldAdminDecimalFieldWidget,
     forms.Textarea: widgets.UnfoldAdminTextareaWidget,
     forms.Select: widgets.UnfoldAdminSelectWidget,
-    forms.CheckboxSelectMultiple: widgets.UnfoldAdminCheckboxSelectMultiple,
+    forms.CheckboxSelectMultiple: widgets.UnfoldAdminCheckboxSelectMultipleWidget,
     forms.CheckboxInput: widgets.UnfoldBooleanWidget,
     AdminDateWidget: widgets.UnfoldAdminDateWidget,
 }

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from django.urls import reverse
+import structlog
+from django.core.checks import Error, register
+from django.urls import NoReverseMatch, reverse
 
 from backoffice.core.access import holds
 from backoffice.core.types import Actor
@@ -79,10 +82,17 @@ def pages() -> list[Page]:
 
 
 def menu_for(actor: Actor) -> list[tuple[Section, list[Page]]]:
-    """The headings and pages that the actor may open; headings without a page are left out."""
+    """The headings and pages that the actor may open; headings without a page are left out.
+
+    An entry that leads nowhere is left out too, and logged: one desk's mistake must not close the others. The system
+    check names it before it is deployed.
+    """
     menu: list[tuple[Section, list[Page]]] = []
     for page in pages():
         if not holds(actor, page.capability):
+            continue
+        if not _leads_somewhere(page):
+            structlog.get_logger(__name__).error("menu_entry_leads_nowhere", url_name=page.url_name)
             continue
         section = _section(page.desk)
         if not menu or menu[-1][0] != section:
@@ -93,3 +103,20 @@ def menu_for(actor: Actor) -> list[tuple[Section, list[Page]]]:
 
 def _section(desk: str) -> Section:
     return _sections.get(desk) or Section(desk, desk.replace("_", " ").capitalize(), "folder", DEFAULT_ORDER)
+
+
+def _leads_somewhere(page: Page) -> bool:
+    try:
+        return bool(page.url)
+    except NoReverseMatch:
+        return False
+
+
+@register("urls")
+def every_entry_leads_somewhere(**_: Any) -> list[Error]:
+    """An error for each registered page that has no URL."""
+    return [
+        Error(f"The desk's menu entry {page.title!r} leads nowhere.", hint=f"No URL {page.url_name}.", id="ui.E001")
+        for page in pages()
+        if not _leads_somewhere(page)
+    ]
