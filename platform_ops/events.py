@@ -10,3 +10,6 @@ SYMBOL_MAPPED = "platform.symbol_mapped"
 
 ACCOUNT_ASSIGNED = "platform.account_assigned"
 """A trading account got (or changed) its client; payload: account_id."""
+
+RATES_CHANGED = "platform.rates_changed"
+"""Reference rates were loaded; payload: source, new, corrected_days (ISO dates whose conversions may change)."""

@@ -22,8 +22,8 @@ fx AS MATERIALIZED (
         AS pair(rate_currency, reward_currency)
     CROSS JOIN LATERAL (
         SELECT max(complete.date) AS day FROM (
-            SELECT reference.date FROM platform_ops_fxreferencerate AS reference
-            WHERE reference.source = 'ECB' AND reference.date BETWEEN wanted.day - 10 AND wanted.day
+            SELECT reference.date FROM platform_ops_fxrateused AS reference
+            WHERE reference.date BETWEEN wanted.day - 10 AND wanted.day
               AND reference.currency IN (pair.rate_currency, pair.reward_currency)
               AND pair.rate_currency <> pair.reward_currency
             GROUP BY reference.date
@@ -32,4 +32,4 @@ fx AS MATERIALIZED (
     ) AS quoted
     WHERE fx_cross(wanted.day, pair.rate_currency, pair.reward_currency) > 0
 )
-"""
+"""  # noqa: S608 - own text

@@ -50,7 +50,11 @@ class DailyPrice(models.Model):
 
 
 class FxReferenceRate(models.Model):
-    """Units of a currency per one euro, as the European Central Bank (or another source) published them for a date."""
+    """Units of a currency per one euro on a date, by source.
+
+    Where sources differ the European Central Bank counts; another source (the broker's own fixing) counts only for days
+    and currencies that the bank has not published. The view `platform_ops_fxrateused` holds that choice.
+    """
 
     source = models.CharField(max_length=20, default="ECB")
     date = models.DateField()
@@ -63,6 +67,7 @@ class FxReferenceRate(models.Model):
             models.UniqueConstraint(fields=["source", "currency", "date"], name="platform_fxrate_unique"),
             models.CheckConstraint(condition=Q(per_euro__gt=0), name="platform_fxrate_positive"),
         ]
+        indexes = [models.Index(fields=["date", "currency"], name="platform_fxrate_day")]
 
     def __str__(self) -> str:
         return f"{self.date} EUR{self.currency} {self.per_euro}"
