@@ -24,6 +24,10 @@ ROW_HEIGHT = 22
 LABEL_WIDTH = 110
 FIGURE_WIDTH = 96
 
+# Colours for paper, where no stylesheet reaches into a drawing; on a screen the stylesheet's colours come first.
+BRAND = "#1c5d99"
+LOSS = "#b02a37"
+
 Point = tuple[str, Decimal]
 
 
@@ -42,19 +46,21 @@ def bar_chart(points: Sequence[Point], *, title: str, unit: str = "", digits: in
         length = max(abs(value) / span * room, Decimal("0.5"))
         left = zero if value >= 0 else zero - length
         top = line * ROW_HEIGHT
-        tone = "bo-bar-neg" if value < 0 else "bo-bar"
+        tone = ("bo-bar-neg", LOSS) if value < 0 else ("bo-bar", BRAND)
         name = (LABEL_WIDTH - 8, top + 15, label)
-        bar = (tone, _at(left), top + 5, _at(length))
+        bar = (*tone, _at(left), top + 5, _at(length))
         bars.append((*name, *bar, WIDTH, top + 15, format_decimal(value, digits)))
     drawn = format_html_join(
         "",
-        '<text class="bo-chart-label" x="{}" y="{}" text-anchor="end">{}</text>'
-        '<rect class="{}" x="{}" y="{}" width="{}" height="12" rx="2"></rect>'
-        '<text class="bo-chart-figure" x="{}" y="{}" text-anchor="end">{}</text>',
+        '<text class="bo-chart-label" fill="#4b5a6b" font-size="12" x="{}" y="{}" text-anchor="end">{}</text>'
+        '<rect class="{}" fill="{}" x="{}" y="{}" width="{}" height="12" rx="2"></rect>'
+        '<text class="bo-chart-figure" fill="#5f6d7e" font-size="12" x="{}" y="{}" text-anchor="end">{}</text>',
         bars,
     )
     height = len(points) * ROW_HEIGHT + 4
-    axis = format_html('<line class="bo-axis" x1="{0}" x2="{0}" y1="0" y2="{1}"></line>', _at(zero), height)
+    axis = format_html(
+        '<line class="bo-axis" stroke="#8796a6" x1="{0}" x2="{0}" y1="0" y2="{1}"></line>', _at(zero), height
+    )
     return _figure(points, title, unit, digits, "bo-chart bo-chart-bar", WIDTH, height, drawn + axis)
 
 
@@ -67,11 +73,11 @@ def line_chart(points: Sequence[Point], *, title: str, unit: str = "", digits: i
     values = [value for _, value in points]
     path, zero = _line_path(values, x=left, y=8, width=WIDTH - left - 8, height=height - bottom - 16)
     body = format_html(
-        '<line class="bo-axis" x1="{l}" x2="{r}" y1="{z}" y2="{z}"></line><path class="bo-line" d="{path}"></path>'
-        '<text class="bo-chart-figure" x="{t}" y="16" text-anchor="end">{high}</text>'
-        '<text class="bo-chart-figure" x="{t}" y="{low_y}" text-anchor="end">{low}</text>'
-        '<text class="bo-chart-label" x="{l}" y="{base}">{first}</text>'
-        '<text class="bo-chart-label" x="{r}" y="{base}" text-anchor="end">{last}</text>',
+        '<line class="bo-axis" stroke="#8796a6" x1="{l}" x2="{r}" y1="{z}" y2="{z}"></line><path class="bo-line" fill="none" stroke="#1c5d99" d="{path}"></path>'
+        '<text class="bo-chart-figure" fill="#5f6d7e" font-size="12" x="{t}" y="16" text-anchor="end">{high}</text>'
+        '<text class="bo-chart-figure" fill="#5f6d7e" font-size="12" x="{t}" y="{low_y}" text-anchor="end">{low}</text>'
+        '<text class="bo-chart-label" fill="#4b5a6b" font-size="12" x="{l}" y="{base}">{first}</text>'
+        '<text class="bo-chart-label" fill="#4b5a6b" font-size="12" x="{r}" y="{base}" text-anchor="end">{last}</text>',
         l=left,
         r=WIDTH - 8,
         t=left - 8,
@@ -102,7 +108,7 @@ def sparkline(values: Sequence[Decimal], *, title: str) -> SafeString:
     return format_html(
         '<svg class="bo-spark" viewBox="0 0 160 36" preserveAspectRatio="none" role="img" aria-labelledby="{0}-t {0}-d">'
         '<title id="{0}-t">{1}</title><desc id="{0}-d">{2}</desc>'
-        '<path class="bo-area" d="{3} L159,36 L1,36 Z"></path><path class="bo-line" d="{3}"></path></svg>',
+        '<path class="bo-area" fill="#e6eff8" d="{3} L159,36 L1,36 Z"></path><path class="bo-line" fill="none" stroke="#1c5d99" d="{3}"></path></svg>',
         key,
         title,
         description,

@@ -15,6 +15,7 @@ from weasyprint.urls import FatalURLFetchingError
 
 from backoffice.core.models import AuditRecord, Brand
 from backoffice.core.types import Role
+from backoffice.kernel.errors import InvalidInput
 from backoffice.ui import exports
 from backoffice.ui.renderers.csv import render_csv
 from backoffice.ui.renderers.pdf import BundledFetcher, render_pdf
@@ -68,6 +69,11 @@ def test_a_pdf_has_its_brand_title_and_page_numbers() -> None:
     assert "Daily finance" in text
     assert "Page 1 of 1" in text
     assert "Nova Ltd, licence 1" in text
+
+
+def test_a_colour_that_is_none_never_reaches_the_style_of_a_document() -> None:
+    with pytest.raises(InvalidInput):
+        render_pdf("ui/print.html", {}, title="x", brand="x", accent="red; background: url(http://x)")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ The template extends `ui/print.html` and fills the block `body`; tables carry th
 from __future__ import annotations
 
 import base64
+import logging
 import mimetypes
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
@@ -20,9 +22,12 @@ from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
 
 from backoffice.kernel import clock
-from backoffice.kernel.errors import Misconfigured
+from backoffice.kernel.errors import InvalidInput, Misconfigured
 
 BUNDLED_SCHEME = "bundled:"
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
+# Eleven lines of progress a document help nobody.
+logging.getLogger("weasyprint.progress").setLevel(logging.WARNING)
 
 
 def bundled_file(name: str) -> Path:
@@ -52,7 +57,9 @@ class BundledFetcher(URLFetcher):
 def render_pdf(
     template: str, context: dict[str, Any], *, title: str, brand: str, entity: str = "", accent: str = "#1f4e79"
 ) -> bytes:
-    """The PDF of a template. `brand` stands in the header of every page, `entity` (licence line) in its footer."""
+    """The PDF of a template. `accent` is the brand's colour; `brand` stands in the header of every page, `entity` (licence line) in its footer."""
+    if not _COLOUR.fullmatch(accent):
+        raise InvalidInput("A colour is written like #1f4e79.", field="accent", value=accent)
     page = {
         "title": title,
         "brand": brand,
