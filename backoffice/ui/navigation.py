@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from django.core.checks import Error, register
+from django.core.checks import CheckMessage, register
+from django.core.checks import Warning as CheckWarning
 from django.urls import NoReverseMatch, reverse
 
 from backoffice.core.access import holds
@@ -113,10 +114,12 @@ def _leads_somewhere(page: Page) -> bool:
 
 
 @register("urls")
-def every_entry_leads_somewhere(**_: Any) -> list[Error]:
-    """An error for each registered page that has no URL."""
+def every_entry_leads_somewhere(**_: Any) -> list[CheckMessage]:
+    """A warning for each registered page that has no URL."""
     return [
-        Error(f"The desk's menu entry {page.title!r} leads nowhere.", hint=f"No URL {page.url_name}.", id="ui.E001")
+        CheckWarning(
+            f"The desk's menu entry {page.title!r} leads nowhere.", hint=f"No URL {page.url_name}.", id="ui.W001"
+        )
         for page in pages()
         if not _leads_somewhere(page)
     ]
