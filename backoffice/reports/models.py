@@ -5,9 +5,26 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from backoffice.core.access import ScopedQuerySet
 from backoffice.core.models import LegalEntity
+from backoffice.core.triggers import never_changes
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
+
+
+class SigningKey(models.Model):
+    """The public half of a key that signed reports. Kept for ever, so that old reports can be checked after a change of key."""
+
+    key_id = models.CharField(max_length=16, primary_key=True, help_text="First 16 hex digits of the key's SHA-256.")
+    public_key = models.BinaryField(max_length=32, help_text="Raw Ed25519 public key.")
+    first_used_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["-first_used_at"]
+        triggers = [never_changes()]
+
+    def __str__(self) -> str:
+        return self.key_id
 
 
 class IssuedReport(models.Model):
@@ -35,9 +52,15 @@ class IssuedReport(models.Model):
     issued_by = models.CharField(max_length=200)
     issued_by_user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
 
+    objects = ScopedQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["definition", "as_of"], name="reports_issued_day")]
+        indexes = [
+            models.Index(fields=["definition", "as_of"], name="reports_issued_day"),
+            models.Index(fields=["sha256"], name="reports_issued_sha256"),
+        ]
+        triggers = [never_changes()]
 
     def __str__(self) -> str:
         return self.file_name
@@ -51,6 +74,8 @@ class ReportSchedule(models.Model):
     format = models.CharField(max_length=4, choices=IssuedReport.Format.choices)
     is_enabled = models.BooleanField(default=True)
     last_business_day = models.DateField(null=True, blank=True)
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["entity", "definition", "format"]

@@ -1,0 +1,1 @@
+"""The reports of the house, each a module that builds its sections by SQL."""
