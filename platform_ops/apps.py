@@ -11,7 +11,8 @@ class PlatformOpsConfig(AppConfig):
     verbose_name = "Platform operations"
 
     def ready(self) -> None:
-        """Declares the desk's verbs and scopes."""
-        from platform_ops import permissions
+        """Declares the desk's verbs, scopes and proofs."""
+        from platform_ops import checks, permissions
 
         permissions.register()
+        checks.register()
