@@ -39,7 +39,7 @@ def refresh_openings(*, account_id: int, batch_id: int) -> int:
 
     The caller holds the server's lock. A superseded opening keeps its row, cancelled.
     """
-    wanted = _wanted_openings(account_id)
+    wanted = wanted_openings(account_id)
     held = {
         (operation.statement_id, operation.kind): operation
         for operation in BalanceOperation.objects.filter(account_id=account_id, is_opening=True)
@@ -65,8 +65,8 @@ def refresh_openings(*, account_id: int, batch_id: int) -> int:
     return changed
 
 
-def _wanted_openings(account_id: int) -> dict[tuple[StatementImport, DealKind], Decimal]:
-    """The openings there must be. Statements of one beginning are told apart by their digest."""
+def wanted_openings(account_id: int) -> dict[tuple[StatementImport, DealKind], Decimal]:
+    """The openings there must be, by statement and kind. Statements of one beginning are told apart by their digest."""
     statements = StatementImport.objects.filter(
         account_id=account_id, state=StatementImport.State.STORED, repeats__isnull=True
     ).order_by("covers_from", "sha256")

@@ -27,7 +27,7 @@ _SIGN = "CASE WHEN deal.kind IN (0, 13) THEN 1 ELSE -1 END"
 
 _TRADE_COLUMNS = """server_id, ticket, leg, deal_revision, account_id, server_symbol_id, position_ticket, side, volume_lots,
     opened_at, closed_at, open_price, close_price, profit, swap, commission, fee, currency, business_day, is_cancelled"""
-_TRADE_FACTS = """account_id, server_symbol_id, position_ticket, side, volume_lots, opened_at, closed_at, open_price,
+TRADE_FACTS = """account_id, server_symbol_id, position_ticket, side, volume_lots, opened_at, closed_at, open_price,
     close_price, profit, swap, commission, fee, currency, business_day, is_cancelled"""
 
 _PLAIN_TRADES = f"""
@@ -70,7 +70,7 @@ SELECT walked.server_id, walked.ticket, walked.leg, walked.revision AS deal_revi
 
 _OPERATION_COLUMNS = """server_id, ticket, leg, deal_revision, account_id, kind, at, amount, currency, business_day, comment,
     is_cancelled, is_opening"""
-_OPERATION_FACTS = "account_id, kind, at, amount, currency, business_day, comment, is_cancelled"
+OPERATION_FACTS = "account_id, kind, at, amount, currency, business_day, comment, is_cancelled"
 
 _OPERATIONS = """
 SELECT deal.server_id, deal.ticket, deal.leg, deal.revision AS deal_revision, deal.account_id, deal.kind, deal.at,
@@ -113,7 +113,7 @@ SELECT account_id, position_ticket, server_symbol_id, sign((state).volume)::inte
        (state).price::numeric(24, 10), (state).opened_at
   FROM walked WHERE (state).volume <> 0
 """
-_POSITION_FACTS = "server_symbol_id, side, volume_lots, open_price, opened_at"
+POSITION_FACTS = "server_symbol_id, side, volume_lots, open_price, opened_at"
 
 _CURRENT = "platform_ops_currentdeal"
 _ONLY_TOUCHED = "JOIN platform_ingest_touched touched USING (account_id, position_ticket)"
@@ -168,7 +168,8 @@ def _assignments(columns: str) -> str:
     return ", ".join(f"{name.strip()} = excluded.{name.strip()}" for name in columns.split(","))
 
 
-def _prefixed(columns: str, prefix: str) -> str:
+def prefixed(columns: str, prefix: str) -> str:
+    """The columns of a list, each with the name of its table."""
     return ", ".join(f"{prefix}.{name.strip()}" for name in columns.split(","))
 
 
@@ -176,10 +177,10 @@ def _upsert(table: str, columns: str, facts: str, target: str, conflict: str) ->
     """Brings a projection to its target. Only rows whose facts change are touched and take the batch's number."""
     return f"""
     INSERT INTO {table} AS present ({columns}, batch_id)
-    SELECT {_prefixed(columns, "target")}, %(batch)s FROM ({target}) target
+    SELECT {prefixed(columns, "target")}, %(batch)s FROM ({target}) target
     ON CONFLICT {conflict} DO UPDATE SET {_assignments(facts)}, deal_revision = excluded.deal_revision,
         batch_id = excluded.batch_id
-     WHERE ({_prefixed(facts, "present")}) IS DISTINCT FROM ({_prefixed(facts, "excluded")})
+     WHERE ({prefixed(facts, "present")}) IS DISTINCT FROM ({prefixed(facts, "excluded")})
     """
 
 
@@ -219,11 +220,11 @@ gone AS (
      )
     RETURNING 1
 ), kept AS (
-    INSERT INTO platform_ops_position AS present (account_id, position_ticket, {_POSITION_FACTS}, batch_id)
-    SELECT account_id, position_ticket, {_POSITION_FACTS}, %(batch)s FROM target
-    ON CONFLICT (account_id, position_ticket) DO UPDATE SET {_assignments(_POSITION_FACTS)},
+    INSERT INTO platform_ops_position AS present (account_id, position_ticket, {POSITION_FACTS}, batch_id)
+    SELECT account_id, position_ticket, {POSITION_FACTS}, %(batch)s FROM target
+    ON CONFLICT (account_id, position_ticket) DO UPDATE SET {_assignments(POSITION_FACTS)},
         batch_id = excluded.batch_id
-     WHERE ({_prefixed(_POSITION_FACTS, "present")}) IS DISTINCT FROM ({_prefixed(_POSITION_FACTS, "excluded")})
+     WHERE ({prefixed(POSITION_FACTS, "present")}) IS DISTINCT FROM ({prefixed(POSITION_FACTS, "excluded")})
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM kept)
@@ -265,9 +266,9 @@ def _project(values: dict[str, int], *, deals: str, scope: str, fill: str, rows:
         run(fill)
         if rows >= ANALYZE_FROM_ROWS:
             cursor.execute("ANALYZE platform_ingest_touched")
-        trades = run(_upsert(trade, _TRADE_COLUMNS, _TRADE_FACTS, plain, _TRADE_KEY))
-        trades += run(_upsert(trade, _TRADE_COLUMNS, _TRADE_FACTS, walked, _TRADE_KEY))
-        changed = run(_upsert(operation, _OPERATION_COLUMNS, _OPERATION_FACTS, operations, _OPERATION_KEY))
+        trades = run(_upsert(trade, _TRADE_COLUMNS, TRADE_FACTS, plain, _TRADE_KEY))
+        trades += run(_upsert(trade, _TRADE_COLUMNS, TRADE_FACTS, walked, _TRADE_KEY))
+        changed = run(_upsert(operation, _OPERATION_COLUMNS, OPERATION_FACTS, operations, _OPERATION_KEY))
         if revised:
             trades += run(_cancel(trade, _CLOSES, scope))
             changed += run(_cancel(operation, _IS_OPERATION, scope))
