@@ -110,7 +110,7 @@ class TradingAccountAdmin(DeskModelAdmin):
         title="Owner",
         tones={"Assigned": "good", "Waiting": "warn"},
     )
-    group_shown = text_column("group.name", title="Group")
+    group_shown = text_column("group__name", title="Group")
     status_shown = badge_column(
         "status", title="Status", tones={"active": "good", "read_only": "warn", "closed": "quiet"}
     )

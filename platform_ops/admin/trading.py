@@ -30,7 +30,7 @@ class TradeAdmin(DeskModelAdmin):
     )
 
     account_shown = link_column("account", title="Account", order="account__login")
-    symbol_shown = text_column("server_symbol.name", title="Symbol", order="server_symbol__name")
+    symbol_shown = text_column("server_symbol__name", title="Symbol", order="server_symbol__name")
     side_shown = badge_column("side", title="Side", tones=SIDE_TONES)
     lots = number_column("volume_lots", title="Lots", digits=2, order="volume_lots")
     opened_shown = moment_column("opened_at", title="Opened")
@@ -59,13 +59,13 @@ class CurrentDealAdmin(DeskModelAdmin):
     account_shown = link_column("account", title="Account")
     kind_shown = badge_column("kind", title="Kind")
     entry_shown = badge_column("entry", title="Entry")
-    symbol_shown = text_column("server_symbol.name", title="Symbol")
+    symbol_shown = text_column("server_symbol__name", title="Symbol")
     lots = number_column("volume_lots", title="Lots", digits=2)
     price_shown = number_column("price", title="Price")
     at_shown = moment_column("at", title="Time", order="at")
-    profit_shown = money_column("profit", currency="account.currency", title="Profit")
-    swap_shown = money_column("swap", currency="account.currency", title="Swap")
-    commission_shown = money_column("commission", currency="account.currency", title="Commission")
+    profit_shown = money_column("profit", currency="account__currency", title="Profit")
+    swap_shown = money_column("swap", currency="account__currency", title="Swap")
+    commission_shown = money_column("commission", currency="account__currency", title="Commission")
 
 
 @admin.register(Position)
@@ -88,7 +88,7 @@ class PositionAdmin(DeskModelAdmin):
     empty_text = "Nothing is open."
 
     account_shown = link_column("account", title="Account", order="account__login")
-    symbol_shown = text_column("server_symbol.name", title="Symbol", order="server_symbol__name")
+    symbol_shown = text_column("server_symbol__name", title="Symbol", order="server_symbol__name")
     side_shown = badge_column("side", title="Side", tones=SIDE_TONES)
     lots = number_column("volume_lots", title="Lots", digits=2, order="volume_lots")
     price_shown = number_column("open_price", title="Open price")
