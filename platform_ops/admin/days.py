@@ -28,6 +28,7 @@ from backoffice.ui.columns import (
 from backoffice.ui.dashboards import Card, register_card
 from backoffice.ui.formats import EMPTY, format_time
 from backoffice.ui.navigation import register_page
+from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView
 from platform_ops.models import BusinessDay, BusinessDayStep, TradingServer
 from platform_ops.permissions import HOLD_BUSINESS_DAY, RUN_BUSINESS_DAY, VIEW_PLATFORM
@@ -183,18 +184,13 @@ class BusinessDayAdmin(DeskModelAdmin):
     object_actions = (ContinueDay, HoldDay, ReleaseDay)
     list_actions = (RunDay,)
     empty_text = "No business day has been run yet. Run one with the button above, or wait for the schedule."
-    fields = ("day", "server", "entity", "state", "is_held", "hold_reason", "held_by", "closed_at", "steps_shown")
+    fields = ("day", "server", "entity", "state", "is_held", "hold_reason", "held_by", "closed_at")
 
     server_shown = text_column("server", title="Server", order="server__code")
     state_shown = badge_column("state", title="State", tones=DAY_TONES)
     closed_shown = moment_column("closed_at", title="Closed")
     progress = computed_column(lambda day: _progress(day), title="Steps")
     problem = computed_column(lambda day: _waits_for(day), title="Waits for")
-
-    @admin.display(description="Steps")
-    def steps_shown(self, day: BusinessDay) -> SafeString:
-        """Each step with its state, figures and problem."""
-        return steps_table(day)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Everything."""
@@ -255,11 +251,14 @@ def _waits_for(day: BusinessDay) -> str:
 
 
 def _figures(outcome: Mapping[str, Any]) -> str:
-    parts = []
-    for name, value in outcome.items():
-        text = ", ".join(f"{key} {amount}" for key, amount in value.items()) if isinstance(value, dict) else value
-        parts.append(f"{name.replace('_', ' ')}: {text}")
-    return " · ".join(parts)
+    """The figures of a step in one line; amounts by currency stand behind their currency."""
+    return " · ".join(f"{name.replace('_', ' ')} {_flat(value)}" for name, value in outcome.items() if value != {})
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {_flat(inner)}" for key, inner in value.items())
+    return str(value)
 
 
 def register() -> None:
@@ -271,4 +270,5 @@ def register() -> None:
     register_page(
         "platform_ops", "Business days", "admin:platform_ops_businessday_changelist", VIEW_PLATFORM, 15, icon="today"
     )
+    register_panel("platform_ops.BusinessDay", "steps", "Steps", lambda day, actor: steps_table(day), order=10)
     register_card("platform.business_day", (Role.FINANCE, Role.PLATFORM_OPERATIONS), business_day_card, order=15)

@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin
 
 from backoffice.core.types import Actor
-from backoffice.ui.admin import DeskModelAdmin
+from backoffice.ui.admin import DeskModelAdmin, DeskTabularInline
 from backoffice.ui.columns import link_column, moment_column, number_column, state_column, text_column
 from backoffice.ui.views import DeskActionView
 from platform_ops.models import DailyPrice, FxReferenceRate, Quote, ServerSymbol, Symbol, SymbolGroup, SymbolSpec, Trade
@@ -92,6 +92,16 @@ class ServerSymbolAdmin(DeskModelAdmin):
     first_seen_shown = moment_column("first_seen_at", title="First seen", order="first_seen_at")
 
 
+class SpecificationInline(DeskTabularInline):
+    """The specifications of a symbol over time."""
+
+    model = SymbolSpec
+    fields = (
+        "validity", "digits", "contract_size", "pip_size", "spread_points", "swap_long_points", "swap_short_points",
+        "leverage_maximum",
+    )  # fmt: skip
+
+
 @admin.register(Symbol)
 class SymbolAdmin(DeskModelAdmin):
     """The canonical symbols of the house."""
@@ -102,6 +112,7 @@ class SymbolAdmin(DeskModelAdmin):
     list_select_related = ("group",)
     list_filter = ("asset_class", "group", "profit_currency")
     search_fields = ("code", "name")
+    inlines = (SpecificationInline,)
     empty_text = "No symbol yet."
 
     group_shown = text_column("group", title="Group", order="group__code")
