@@ -13,8 +13,9 @@ class PlatformOpsConfig(AppConfig):
     def ready(self) -> None:
         """Declares the desk's verbs, scopes and proofs."""
         from backoffice.core.bench import register_suite
-        from platform_ops import checks, permissions
+        from platform_ops import checks, permissions, screens
 
         permissions.register()
         checks.register()
+        screens.register()
         register_suite("ingest", "platform_ops.bench.ingest")

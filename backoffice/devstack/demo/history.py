@@ -99,6 +99,7 @@ def _records(seeding: Seeding, platform: str, deals: Iterable[DemoDeal]) -> Iter
 
 def _receive_money(seeding: Seeding, platform: str, deals: list[DemoDeal]) -> None:
     """Deposits arrive at the bank or a payment provider, withdrawals leave from there, as the server's rows say."""
+    currencies = seeding.currencies[platform]
     for deal in deals:
         if deal.kind != DealKind.BALANCE or deal.entry is not None:
             continue
@@ -106,6 +107,7 @@ def _receive_money(seeding: Seeding, platform: str, deals: list[DemoDeal]) -> No
         pay(
             account_id=seeding.accounts[platform, deal.login],
             amount=abs(deal.profit),
+            currency=currencies[deal.login],
             method="bank" if deal.ticket % 3 == 0 else "psp",
             reference=f"{deal.comment} {deal.ticket}",
             business_day=business_day_of(deal.at),

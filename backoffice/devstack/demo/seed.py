@@ -69,6 +69,7 @@ class Seeding:
     partners: dict[int, int] = field(default_factory=dict)
     clients: dict[int, int] = field(default_factory=dict)
     accounts: dict[tuple[str, str], int] = field(default_factory=dict)
+    currencies: dict[str, dict[str, str]] = field(default_factory=lambda: {platform: {} for platform in SERVERS})
 
     @property
     def start(self) -> datetime:
@@ -270,6 +271,7 @@ def _open_account(seeding: Seeding, client: DemoClient, plan: AccountPlan, sourc
         actor=seeding.actor,
     )
     seeding.accounts[plan.platform, plan.login] = account.pk
+    seeding.currencies[plan.platform][plan.login] = plan.currency
     dimensions.set_dimension(
         account_id=account.pk,
         dimension="book",
