@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
-from backoffice.api.views import MeView, StaffOnly, UnknownEndpoint
+from backoffice.api.views import ApiDocs, MeView, StaffOnly, UnknownEndpoint
 from backoffice.ui.api_registry import endpoints, viewsets
 
 router = SimpleRouter()
@@ -18,6 +18,6 @@ urlpatterns = [
     *[path(item.route, item.view.as_view(), name=item.name) for item in endpoints()],
     path("", include(router.urls)),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[StaffOnly]), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema", permission_classes=[StaffOnly]), name="docs"),
+    path("docs/", ApiDocs.as_view(), name="docs"),
     re_path(r"^.*$", UnknownEndpoint.as_view(), name="unknown"),
 ]

@@ -11,7 +11,7 @@ from backoffice.core.types import Actor, Role
 from backoffice.kernel import clock
 from backoffice.ui.columns import badge_html
 from backoffice.ui.dashboards import Card, register_card
-from backoffice.ui.formats import format_decimal
+from backoffice.ui.formats import format_age, format_decimal
 
 MACHINERY_ROLES = (Role.ADMINISTRATOR.value, Role.PLATFORM_OPERATIONS.value)
 TRAIL_ROLES = (Role.ADMINISTRATOR.value, Role.AUDITOR.value, Role.COMPLIANCE.value)
@@ -32,7 +32,7 @@ def processes_card(actor: Actor) -> Card | None:
     for beat in ProcessHeartbeat.objects.all():
         age = int((now - beat.beat_at).total_seconds())
         silent += age > SILENCE_SECONDS
-        rows.append((beat.name, badge_html(f"{age} s ago", "bad" if age > SILENCE_SECONDS else "good")))
+        rows.append((beat.name, badge_html(f"{format_age(age)} ago", "bad" if age > SILENCE_SECONDS else "good")))
     if not rows:
         return None
     return Card(
@@ -54,7 +54,7 @@ def work_card(actor: Actor) -> Card:
         rows=(
             ("Failed jobs", format_decimal(failed)),
             ("Events given up", format_decimal(dead)),
-            ("Outbox lag", f"{int(outbox.lag().total_seconds())} s"),
+            ("Outbox lag", format_age(int(outbox.lag().total_seconds()))),
         ),
         url=reverse("admin:core_job_changelist"),
         tone="bad" if failed or dead else "",

@@ -9,3 +9,9 @@ class PortalConfig(AppConfig):
     name = "backoffice.portal"
     label = "portal"
     verbose_name = "Client portal"
+
+    def ready(self) -> None:
+        """Registers a trader's pages."""
+        from backoffice.portal import trader
+
+        trader.register()

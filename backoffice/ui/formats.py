@@ -59,3 +59,11 @@ def format_plain(value: Any) -> str:
     if isinstance(value, dt.date):
         return format_day(value)
     return str(value)
+
+
+def format_age(seconds: int) -> str:
+    """How long ago something was, in its largest unit: `45 s`, `12 min`, `3 h`, `5 days`."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

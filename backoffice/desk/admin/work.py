@@ -16,6 +16,7 @@ from backoffice.desk.admin.people import ReasonForm
 from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, moment_column, number_column, state_column
+from backoffice.ui.formats import format_age
 from backoffice.ui.views import DeskActionView
 
 ERROR_PREVIEW = 90
@@ -166,6 +167,6 @@ class ProcessHeartbeatAdmin(DeskModelAdmin):
     fieldsets = ((None, {"fields": ("name", "beat_shown", "detail")}),)
     beat_shown = moment_column("beat_at", title="Last beat (UTC)", order="beat_at")
     age_shown = computed_column(
-        lambda beat: f"{int((clock.now() - beat.beat_at).total_seconds())} s", title="Age", is_numeric=True
+        lambda beat: format_age(int((clock.now() - beat.beat_at).total_seconds())), title="Age", is_numeric=True
     )
     empty_text = "No process has said that it lives."
