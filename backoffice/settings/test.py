@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 
 from backoffice.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# Whitenoise wants the folder to be there; tests serve static files from where the apps keep them.
+STATIC_ROOT = Path(tempfile.mkdtemp(prefix="backoffice-test-static-"))
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",

@@ -162,6 +162,25 @@ def test_a_record_that_commits_late_is_sealed_later_and_never_skipped() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_transaction_of_another_database_holds_no_seal_up() -> None:
+    neighbour = connection.copy()
+    neighbour.settings_dict = {**connection.settings_dict, "NAME": "postgres"}
+    try:
+        neighbour.set_autocommit(False)
+        with neighbour.cursor() as cursor:
+            cursor.execute("SELECT pg_current_xact_id()")
+        write()
+
+        seal = seal_audit()
+    finally:
+        neighbour.rollback()
+        neighbour.close()
+
+    assert seal is not None
+    assert seal.record_count == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_seal_holds_a_bounded_number_of_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "MAX_RECORDS_PER_SEAL", 2)
     for _ in range(5):

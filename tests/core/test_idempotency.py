@@ -57,6 +57,6 @@ def test_a_failed_execution_leaves_the_key_free() -> None:
 @pytest.mark.parametrize("key", ["", "k" * 201])
 def test_a_key_without_sense_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput):
-        run_once(scope="s", key=key, request={}, execute=lambda: {})
+        run_once(scope="s", key=key, request={}, execute=dict)
 
     assert not IdempotencyRecord.objects.exists()

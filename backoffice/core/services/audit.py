@@ -3,7 +3,8 @@
 A record is written in the transaction of the act, so that one never exists without the other. Sealing happens
 afterwards, by one sealer, over committed records only. It must never skip a record that commits late: a seal covers
 a range of transaction numbers, and only up to the oldest transaction that still runs. Below that line every
-transaction is finished, so nothing can appear there any more, whatever its id.
+transaction is finished, so nothing can appear there any more, whatever its id. A transaction that is left open holds
+the sealer up; `verify_audit` tells how many records wait.
 
 Seals are worth as much as the copy of a digest that is kept where the database's owner cannot reach: each digest is
 logged when it is made, and `verify_audit(anchor=...)` compares with such a copy.
@@ -45,6 +46,20 @@ _MANIFEST_SQL = f"""
     SELECT count(*), coalesce(string_agg(int8send(id) || {_RECORD_DIGEST_SQL}, ''::bytea ORDER BY id), ''::bytea)
     FROM core_auditrecord WHERE xid >= %s::xid8 AND xid < %s::xid8
 """  # noqa: S608 - built of constants only
+# Transactions are numbered for the whole server. One that surely belongs to another database, or to the vacuum, writes
+# no record here and need not be waited for; one whose session cannot be found is.
+_HORIZON_SQL = """
+    WITH taken AS (SELECT pg_current_snapshot() AS snapshot)
+    SELECT coalesce(
+        (SELECT running FROM pg_snapshot_xip(snapshot) AS running
+         WHERE NOT EXISTS (
+             SELECT 1 FROM pg_stat_activity
+             WHERE backend_xid = (running::text::bigint & 4294967295)::text::xid
+               AND (datname <> current_database() OR backend_type = 'autovacuum worker'))
+         ORDER BY running LIMIT 1),
+        pg_snapshot_xmax(snapshot))::text
+    FROM taken
+"""
 # The transaction of the last record that fits into one seal; a transaction is never split between two seals.
 _LAST_FITTING_XID_SQL = """
     SELECT xid::text FROM core_auditrecord WHERE xid >= %s::xid8 AND xid < %s::xid8
@@ -146,9 +161,9 @@ def seal_audit() -> AuditSeal | None:
 
 
 def _finished_below() -> int:
-    """The number of the oldest transaction still running; every lower one is finished."""
+    """The lowest transaction number that may still write a record; below it, every transaction is finished."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+        cursor.execute(_HORIZON_SQL)
         return int(cursor.fetchone()[0])
 
 

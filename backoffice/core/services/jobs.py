@@ -211,7 +211,7 @@ def ready_kinds() -> list[str]:
     return sorted(kinds.order_by().values_list("kind", flat=True).distinct())
 
 
-def run_ready(*, kind: str, owner: str, limit: int = 1000) -> int:
+def run_ready(*, kind: str, owner: str, limit: int = 1000, lease_seconds: int = LEASE_SECONDS) -> int:
     """Works off up to *limit* due jobs of the kind, one after the other; returns how many were done.
 
     A refusal by a rule fails its job for good; a lock, a time-out or an unknown error is tried again later, a
@@ -220,17 +220,17 @@ def run_ready(*, kind: str, owner: str, limit: int = 1000) -> int:
     run = _runners.get(kind)
     done = 0
     for _ in range(limit):
-        job = claim(kind=kind, owner=owner)
+        job = claim(kind=kind, owner=owner, lease_seconds=lease_seconds)
         if job is None:
             break
-        done += _run_one(job, run, owner)
+        done += _run_one(job, run, owner, lease_seconds)
     return done
 
 
-def _run_one(job: Job, run: JobRunner, owner: str) -> bool:
+def _run_one(job: Job, run: JobRunner, owner: str, lease_seconds: int) -> bool:
     log = structlog.get_logger(__name__).bind(job_id=job.pk, kind=job.kind, key=job.key, attempt=job.attempts)
     try:
-        with lease_heartbeat(job, owner):
+        with lease_heartbeat(job, owner, lease_seconds):
             result = run(job, owner)
             if job.state != Job.State.DONE:
                 with transaction.atomic():
