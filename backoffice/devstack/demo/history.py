@@ -14,7 +14,6 @@ from backoffice.devstack.demo.seed import SERVERS, Seeding
 from backoffice.devstack.demo.world import BUSINESS_DAYS, business_days_until
 from backoffice.kernel.business_day import business_day_of, day_bounds
 from funding.services import deposits
-from ib.services import settlement
 from platform_ops.services import prices, rates
 from platform_ops.services.business_day import run_business_day
 from platform_ops.services.ingest import ingest_records
@@ -38,7 +37,6 @@ def write_history(seeding: Seeding) -> None:
         for platform, deals in sorted(by_day[day].items()):
             _write_day(seeding, platform, day, deals)
         _fix_closing_prices(seeding, day)
-        settlement.settle_range(from_day=day, to_day=day, actor=seeding.actor)
         for server_id in seeding.servers.values():
             run_business_day(server_id=server_id, day=day, actor=Actor.system("business_day"))
     _store_last_quotes(seeding)
