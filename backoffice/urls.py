@@ -18,4 +18,5 @@ urlpatterns = [
     path("account/", include("allauth.urls")),
     path("portal/", include("backoffice.portal.urls")),
     path("api/v1/", include("backoffice.api.urls")),
+    path("reports/", include("backoffice.reports.urls")),
 ]

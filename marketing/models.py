@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from backoffice.core.access import ScopedQuerySet
 from backoffice.core.models import Brand, LegalEntity
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
@@ -21,6 +22,8 @@ class Campaign(models.Model):
     starts_on = models.DateField()
     ends_on = models.DateField(null=True, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["-starts_on", "code"]
