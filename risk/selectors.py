@@ -122,9 +122,9 @@ _BOOK_THEN = _BOOK.format(
 )
 
 _RATES = """
-SELECT date, currency, per_euro
-FROM platform_ops_fxreferencerate
-WHERE source = %(source)s AND date BETWEEN %(oldest)s AND %(day)s AND currency = ANY(%(currencies)s)
+SELECT date, currency, per_euro, source
+FROM platform_ops_fxrateused
+WHERE date BETWEEN %(oldest)s AND %(day)s AND currency = ANY(%(currencies)s)
 """
 
 _LATEST_CHANGE = """
@@ -194,15 +194,16 @@ def report_rates(*, currencies: Iterable[str], report_currency: str, on: date) -
         cursor.execute(
             _RATES,
             {
-                "source": RATE_SOURCE,
                 "oldest": on - timedelta(days=DEFAULT_MAX_AGE_DAYS),
                 "day": on,
                 "currencies": sorted(codes | {report_currency}),
             },
         )
         table: dict[date, dict[str, Decimal]] = {}
-        for day, currency, per_euro in cursor.fetchall():
+        sources: dict[tuple[date, str], str] = {}
+        for day, currency, per_euro, source in cursor.fetchall():
             table.setdefault(day, {})[currency] = per_euro
+            sources[day, currency] = source
     provider = PerEuroRateProvider(table, RATE_SOURCE)
     rates: dict[str, ReportRate] = {}
     for code in sorted(codes):
@@ -210,7 +211,10 @@ def report_rates(*, currencies: Iterable[str], report_currency: str, on: date) -
             found = provider.rate(base=Currency.of(code), quote=Currency.of(report_currency), on=on)
         except MissingRate:
             continue
-        rates[code] = ReportRate(found.rate, found.fixed_on, found.source)
+        named = sorted(
+            {sources[key] for key in ((found.fixed_on, code), (found.fixed_on, report_currency)) if key in sources}
+        )
+        rates[code] = ReportRate(found.rate, found.fixed_on, " and ".join(named) or found.source)
     return rates
 
 
