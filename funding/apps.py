@@ -13,7 +13,10 @@ class FundingConfig(AppConfig):
     def ready(self) -> None:
         """Declares verbs, scopes and proofs, and takes its place in the business day."""
         from backoffice.core.services import outbox
-        from funding import checks, day_steps, permissions
+        from backoffice.ui.dashboards import register_card
+        from backoffice.ui.navigation import register_page
+        from funding import admin, checks, day_steps, permissions
+        from funding.ledger.permissions import READERS
         from funding.ledger.services.entries import register_derived_source
         from funding.services import trading_results
         from platform_ops.services.business_day import register_step
@@ -22,4 +25,13 @@ class FundingConfig(AppConfig):
         checks.register()
         register_derived_source(trading_results.SOURCE, trading_results.CORRECTION)
         register_step("trading_results", 40, day_steps.post_results, title="Trading results posted")
+        register_page(
+            "funding", "Trading results", "admin:funding_tradingresultline_changelist", permissions.VIEW_RESULTS, 50
+        )
+        register_page(
+            "funding", "Result runs", "admin:funding_tradingresultrun_changelist", permissions.VIEW_RESULTS, 55
+        )
+        register_page("funding", "Book a deposit", "admin:funding_receive_deposit", permissions.RECEIVE_DEPOSIT, 70)
+        register_page("funding", "Book a withdrawal", "admin:funding_pay_withdrawal", permissions.PAY_WITHDRAWAL, 80)
+        register_card("funding.client_money", READERS, admin.client_money_card, order=10)
         outbox.subscribe("platform.day_closed", "funding.close_books", day_steps.close_books)

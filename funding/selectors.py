@@ -19,6 +19,11 @@ SELECT account.id, account.login, account.currency, server.entity_id
 FROM platform_ops_tradingaccount account JOIN platform_ops_tradingserver server ON server.id = account.server_id
 WHERE account.id = %s
 """
+_ACCOUNT_ID = """
+SELECT account.id FROM platform_ops_tradingaccount account
+JOIN platform_ops_tradingserver server ON server.id = account.server_id
+WHERE server.code = %s AND account.login = %s
+"""
 _UNFINISHED_SERVERS = """
 SELECT count(*) FROM platform_ops_tradingserver server
 WHERE server.entity_id = %(entity)s
@@ -67,6 +72,16 @@ def require_account(account_id: int, *, actor: Actor) -> AccountFacts:
     if row is None or not _is_of(actor, row[3]):
         raise NotFound("No such trading account, or it is not yours to see.", account_id=account_id)
     return AccountFacts(*row)
+
+
+def require_account_by_login(*, server_code: str, login: str, actor: Actor) -> AccountFacts:
+    """Like `require_account`, for people who know the server's code and the login."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ACCOUNT_ID, [server_code.strip(), login.strip()])
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound("No such trading account, or it is not yours to see.", field="login", value=login)
+    return require_account(row[0], actor=actor)
 
 
 def booked_through(*, server_id: int) -> date | None:

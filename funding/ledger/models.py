@@ -89,6 +89,11 @@ class LedgerAccount(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def owner_title(self) -> str:
+        """Whose it is, in words; empty for an account of the house."""
+        return f"{self.owner_type.replace('_', ' ')} {self.owner_id}" if self.owner_type else ""
+
 
 class AccountBalance(models.Model):
     """The running balance in the account's normal side, kept by trigger from postings and holds."""
@@ -168,6 +173,11 @@ class JournalEntry(models.Model):
     def __str__(self) -> str:
         return f"entry {self.pk}: {self.description}"
 
+    @property
+    def reversal(self) -> JournalEntry | None:
+        """The entry that reversed this one, if any."""
+        return getattr(self, "reversed_by", None)
+
 
 class Posting(models.Model):
     """One side of an entry on one account; the amount is positive, the side says debit or credit."""
@@ -195,6 +205,16 @@ class Posting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.side} {self.amount} {self.currency}"
+
+    @property
+    def debit(self) -> Decimal | None:
+        """The amount if it is a debit."""
+        return self.amount if self.side == self.Side.DEBIT else None
+
+    @property
+    def credit(self) -> Decimal | None:
+        """The amount if it is a credit."""
+        return self.amount if self.side == self.Side.CREDIT else None
 
 
 class Hold(models.Model):

@@ -76,6 +76,13 @@ def trial_balance(
     return sorted(found, key=lambda row: (row.entity, row.currency, order[row.kind.value]))
 
 
+def books_of(*, actor: Actor) -> tuple[list[tuple[int, str]], list[str]]:
+    """The legal entities (id and name) whose books the actor sees, and the currencies kept in them."""
+    accounts = visible_to(LedgerAccount.objects.order_by(), actor)
+    entities = sorted(accounts.values_list("entity_id", "entity__name").distinct(), key=lambda pair: pair[1])
+    return entities, sorted(accounts.values_list("currency", flat=True).distinct())
+
+
 def trial_balance_totals(rows: Iterable[TrialBalanceRow]) -> list[TrialBalanceTotal]:
     """The sums per currency."""
     sums: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 4)

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from funding.ledger.chart import AccountKind
+from funding.ledger.chart import AccountClass, AccountKind
 
 PostingSide = Literal["D", "C"]
 
@@ -77,7 +77,12 @@ class TrialBalanceRow:
     @property
     def title(self) -> str:
         """The kind as people read it."""
-        return self.kind.label
+        return str(self.kind.label)
+
+    @property
+    def account_class_title(self) -> str:
+        """The class as people read it."""
+        return str(AccountClass(self.account_class).label)
 
     @property
     def debit_balance(self) -> Decimal:

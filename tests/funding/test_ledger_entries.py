@@ -299,6 +299,7 @@ def test_a_reversal_books_the_opposite_once_with_its_reason() -> None:
         "Booked twice by the bank",
         {"reversal": reversal.pk},
     )
+    assert entries.reverse_entry(entry_id=entry.pk, actor=officer, reason="Booked twice by the bank").pk == reversal.pk
     with pytest.raises(Conflict) as again:
         entries.reverse_entry(entry_id=entry.pk, actor=officer, reason="Once more")
     assert again.value.code == "already_reversed"

@@ -28,6 +28,7 @@ __all__ = [
     "EntryDraft",
     "PostingLine",
     "find_by_key",
+    "is_reversible",
     "post_entries",
     "post_entry",
     "register_derived_source",
@@ -87,8 +88,9 @@ def post_entries(*, drafts: Sequence[EntryDraft], actor: Actor) -> list[JournalE
 def reverse_entry(*, entry_id: int, actor: Actor, reason: str, business_day: date | None = None) -> JournalEntry:
     """Books the opposite of an entry in an open day (by default the first open one from today), saying why.
 
-    Raises `Conflict` when it is reversed already, is itself a reversal, or follows from a source that is corrected there
-    instead; `InsufficientFunds` when the money is no longer on the account that would give it back.
+    Repeating it with the same reason returns the reversal. Raises `Conflict` when it was reversed for another reason, is
+    itself a reversal, or follows from a source that is corrected there instead; `InsufficientFunds` when the money is no
+    longer on the account that would give it back.
     """
     authorise(actor, "funding.reverse_entry")
     if not reason.strip():
@@ -96,6 +98,9 @@ def reverse_entry(*, entry_id: int, actor: Actor, reason: str, business_day: dat
     entry = visible_to(JournalEntry.objects.all(), actor).filter(pk=entry_id).first()
     if entry is None:
         raise NotFound("No such entry, or it is not yours to see.", entry_id=entry_id)
+    known = JournalEntry.objects.filter(reverses=entry, reason=reason.strip()).first()
+    if known is not None:
+        return known
     _refuse_irreversible(entry)
     day = booking_day(entity_id=entry.entity_id, business_day=business_day or clock.today_business_day())
     draft = EntryDraft(
@@ -121,6 +126,15 @@ def reverse_entry(*, entry_id: int, actor: Actor, reason: str, business_day: dat
         entity_id=entry.entity_id,
     )
     return reversal
+
+
+def is_reversible(entry: JournalEntry) -> bool:
+    """Whether an entry may be reversed by hand as things stand."""
+    return (
+        entry.kind != JournalEntry.Kind.REVERSAL
+        and entry.source_type not in _derived_sources
+        and not JournalEntry.objects.filter(reverses=entry).exists()
+    )
 
 
 def find_by_key(idempotency_key: str) -> JournalEntry | None:
