@@ -79,7 +79,9 @@ def configure(config: dict[str, Any]) -> None:
         "foreign_pre_chain": shared,
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     }
-    through_root = {"handlers": [], "propagate": True}
+    through_root: dict[str, Any] = {"handlers": [], "propagate": True}
+    # Ticks come several times a second; that each was sent, received and done is news for debugging only.
+    routine = {"level": "DEBUG" if config["level"] == "DEBUG" else "WARNING", "propagate": True}
     logging.config.dictConfig(
         {
             "version": 1,
@@ -88,6 +90,13 @@ def configure(config: dict[str, Any]) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "events"}},
             "root": {"handlers": ["stderr"], "level": config["level"]},
             # Django sets up handlers of its own first; everything goes one way instead.
-            "loggers": {"django": through_root, "django.server": through_root},
+            "loggers": {
+                "django": through_root,
+                # The development server's own line repeats the query, and the request is logged already.
+                "django.server": {"level": "WARNING", **through_root},
+                "celery.beat": routine,
+                "celery.worker.strategy": routine,
+                "celery.app.trace": routine,
+            },
         }
     )

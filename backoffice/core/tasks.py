@@ -61,6 +61,12 @@ def seal_audit_trail() -> None:
 
 
 @shared_task
+def forget_delivered_events() -> None:
+    """Keeps the outbox from growing for ever."""
+    outbox.forget_delivered()
+
+
+@shared_task
 def clear_expired_sessions() -> None:
     """Forgets the sessions that have ended."""
     call_command("clearsessions")

@@ -135,6 +135,7 @@ def test_the_tasks_do_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks.reap_expired_jobs()
     tasks.run_ready_jobs("k")
     tasks.seal_audit_trail()
+    tasks.forget_delivered_events()
     tasks.clear_expired_sessions()
 
     assert heartbeats.age_of("worker") == timedelta(0)

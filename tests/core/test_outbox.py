@@ -217,6 +217,22 @@ def test_lag_is_the_wait_of_the_oldest_due_event(clock: time_machine.Traveller) 
     assert outbox.lag() == timedelta(seconds=40)
 
 
+def test_delivered_events_are_forgotten_after_a_month_and_others_never(
+    subscribe: Subscribe, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        publish(topic="t.nobody", payload={"n": number})
+    deliver_due()
+    clock.shift(timedelta(days=30) - timedelta(seconds=1))
+    assert outbox.forget_delivered() == 0
+    publish(topic="t.undelivered", payload={})
+    clock.shift(timedelta(seconds=1))
+    monkeypatch.setattr(outbox, "MAX_FORGOTTEN_AT_ONCE", 2)
+
+    assert [outbox.forget_delivered(), outbox.forget_delivered(), outbox.forget_delivered()] == [2, 1, 0]
+    assert OutboxEvent.objects.get().topic == "t.undelivered"
+
+
 def test_a_subscriber_has_its_name_once_per_topic(subscribe: Subscribe) -> None:
     subscribe("t.happened", "a", seen_by("a", []))
 

@@ -27,6 +27,8 @@ from backoffice.kernel.registry import Registry
 
 MAX_ATTEMPTS = 12
 MAX_ERROR_LENGTH = 4000
+KEEP_DELIVERED = timedelta(days=30)
+MAX_FORGOTTEN_AT_ONCE = 10_000
 
 Handler = Callable[[dict[str, Any], OutboxEvent], None]
 _subscribers: dict[str, Registry[Handler]] = {}
@@ -146,6 +148,13 @@ def retry_dead_event(*, event_id: int, actor: Actor, reason: str) -> None:
         event.dead_at, event.attempts, event.run_after = None, 0, clock.now()
         event.save(update_fields=["dead_at", "attempts", "run_after"])
         audit.record(actor=actor, action="core.retry_dead_event", target=event, reason=reason)
+
+
+def forget_delivered() -> int:
+    """Removes events that were delivered thirty days ago or earlier, a bounded number at a time; returns how many."""
+    old = OutboxEvent.objects.filter(delivered_at__lte=clock.now() - KEEP_DELIVERED).order_by("id")
+    removed, _ = OutboxEvent.objects.filter(pk__in=old.values("pk")[:MAX_FORGOTTEN_AT_ONCE]).delete()
+    return removed
 
 
 def lag() -> timedelta:
