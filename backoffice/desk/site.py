@@ -14,7 +14,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
-from django.utils.html import escape
 from django.utils.http import urlencode
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
@@ -28,6 +27,8 @@ from backoffice.ui.dashboards import cards_for
 from backoffice.ui.navigation import menu_for
 from backoffice.ui.views import desk_page_urls
 
+# A longer menu opens only the section that the viewer is in.
+OPEN_MENU_LIMIT = 18
 SEARCH_RESULTS_PER_MODEL = 5
 SEARCH_RESULT_LIMIT = 40
 SEARCH_MINIMUM_LETTERS = 2
@@ -95,9 +96,11 @@ class DeskSite(UnfoldAdminSite):
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
         """The menu of the person who asks, in unfold's shape."""
         groups: list[dict[str, Any]] = [{"title": None, "items": [self._menu_item(request, "Today", "admin:index")]}]
-        for section, pages in menu_for(actor_of(request)):
+        menu = menu_for(actor_of(request))
+        is_long = sum(len(pages) for _, pages in menu) > OPEN_MENU_LIMIT
+        for section, pages in menu:
             items = [self._menu_item(request, page.title, page.url_name, page.badge) for page in pages]
-            groups.append({"title": section.title, "icon": section.icon, "items": items})
+            groups.append({"title": section.title, "icon": section.icon, "items": items, "collapsible": is_long})
         return groups
 
     def _menu_item(self, request: HttpRequest, title: str, url_name: str, badge: Any = None) -> dict[str, Any]:
@@ -105,7 +108,7 @@ class DeskSite(UnfoldAdminSite):
         is_index = url_name == f"{self.name}:index"
         active = request.path == url if is_index else request.path.startswith(url)
         waiting = badge(actor_of(request)) if badge is not None else None
-        item = {"title": escape(title), "link": url, "active": active, "has_permission": True}
+        item = {"title": title, "link": url, "active": active, "has_permission": True}
         return item | {"badge": str(waiting)} if waiting else item
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:

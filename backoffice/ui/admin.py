@@ -377,8 +377,11 @@ class DeskTabularInline(TabularInline):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Without the buttons that add or change the related object in a window of its own."""
-        return _without_related_buttons(super().formfield_for_dbfield(db_field, request, **kwargs))
+        """Without the buttons that open a window of their own; named for who does not see the column's heading."""
+        field = _without_related_buttons(super().formfield_for_dbfield(db_field, request, **kwargs))
+        if field is not None:
+            field.widget.attrs.setdefault("aria-label", str(field.label))
+        return field
 
 
 def _without_related_buttons(field: Any) -> Any:
