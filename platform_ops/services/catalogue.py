@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
@@ -146,7 +147,7 @@ def open_account(
     if group.server_id != server_id:
         raise NotFound("No such group on this server.", group_id=group_id)
     clients = TradingAccount._meta.get_field("client").related_model
-    client = get_visible(clients._default_manager.all(), actor, pk=client_id)
+    client: Any = get_visible(clients._default_manager.all(), actor, pk=client_id)
     if client.entity_id != group.server.entity_id:
         raise Conflict("The client belongs to another legal entity.", code="other_entity")
     account, created = TradingAccount.objects.get_or_create(

@@ -96,7 +96,7 @@ ORDER BY s.code
 def fix_prices(business_day: BusinessDay) -> dict[str, Any]:
     """Fixes the day's closing price of every mapped symbol that traded or is open; raises when an open one has none."""
     start, end = day_bounds(business_day.day)
-    parameters = {
+    parameters: dict[str, Any] = {
         "server": business_day.server_id,
         "day": business_day.day,
         "start": start,
