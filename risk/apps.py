@@ -12,6 +12,7 @@ class RiskConfig(AppConfig):
 
     def ready(self) -> None:
         """Declares permissions and registers pages, the card, the API endpoint, the proof and the scheduled work."""
+        from backoffice.core.bench import register_suite
         from backoffice.core.books import register_check
         from backoffice.core.schedule import register_periodic
         from backoffice.core.types import Role
@@ -29,3 +30,4 @@ class RiskConfig(AppConfig):
         register_page("risk", "Net exposure", "admin:risk_exposure", ExposurePage.capability, 10, icon="balance")
         register_card("risk.exposure", (Role.DEALING, Role.ADMINISTRATOR), exposure_card, order=20)
         register_endpoint("risk/exposure/", ExposureView, "risk-exposure")
+        register_suite("exposure", "risk.bench.exposure")

@@ -1,9 +1,9 @@
 """Measures ours against its limits and its naive rivals, side by side in one run.
 
-A desk registers suites; a suite prepares data of a size and yields contests. In a contest every contender does the
-same work in turn, round after round, so that a machine whose speed drifts slows all of them. Each contender returns a
-checksum of what it produced; a contest whose checksums differ has no result, because the speed of a wrong answer means
-nothing. Only ratios of medians are judged.
+A desk registers suites; a suite builds a world of a size in the bench's own database and yields contests. In a contest
+every contender does the same work in turn, round after round, so that a machine whose speed drifts slows all of them.
+After each run (not timed) a contender states checksums of what it produced; a contest whose checksums differ has no
+result, because the speed of a wrong answer means nothing. Only ratios of medians of one run are judged.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django.utils.module_loading import import_string
+
+from backoffice.core.bench_database import own_database, wal_position
 from backoffice.kernel.errors import Conflict
 from backoffice.kernel.registry import Registry
 
@@ -26,38 +29,71 @@ FSYNC_PROBES = 200
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to do the work. *run* is timed and returns a checksum; *prepare* and *clean* are not timed.
+    """One way to do the work. Only *run* is timed; *prepare* before it and what follows it are not.
 
-    `units` is how much of the work it does (a slow rival may do a sample; times are compared per unit). A rival whose
-    checksum is of another kind (a sample) names it in `checksum_group`; checksums are compared within a group.
+    `units` is how much of the work it does: a slow rival may do a sample, times are compared per unit. `checksums` says
+    what it produced, by name; contenders that state the same name must agree. `notes` are further figures of the last
+    run, such as `lines` or `p99_ms`; to them are added `milliseconds`, `microseconds_per_unit`, `wal_bytes` and, where
+    there are `lines`, `wal_bytes_per_line`.
     """
 
     name: str
-    run: Callable[[], Any]
+    run: Callable[[], object]
     units: int
     prepare: Callable[[], None] | None = None
     clean: Callable[[], None] | None = None
-    checksum_group: str = "all"
+    checksums: Callable[[], Mapping[str, Any]] | None = None
+    notes: Callable[[], Mapping[str, float]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A row of the result: one of ours against a peer, by the names of the contenders.
+
+    `target` is the largest ratio ours/peer (per unit) that is good. `limits` are the largest good values of notes of
+    ours, whatever the peer did.
+    """
+
+    job: str
+    ours: str
+    peer: str
+    target: float | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Ours against peers on one job. `target` maps a peer to the largest ratio ours/peer (per unit) that is good."""
+    """Contenders that take turns, and which of them are compared. `rounds` holds unless the caller asks for others."""
 
-    job: str
+    name: str
     unit: str
-    ours: Contender
-    peers: tuple[Contender, ...]
-    target: dict[str, float] = field(default_factory=dict)
+    contenders: Sequence[Contender]
+    comparisons: Sequence[Comparison]
+    rounds: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What a contender took, round by round."""
+
+    seconds: list[float] = field(default_factory=list)
+    notes: dict[str, list[float]] = field(default_factory=dict)
+
+    def median_notes(self) -> dict[str, float]:
+        return {name: round(statistics.median(values), 3) for name, values in self.notes.items()}
 
 
 Suite = Callable[[str], Iterator[Contest]]
-_suites: Registry[Suite] = Registry("bench suites")
+Say = Callable[[str], object]
+_suites: Registry[str] = Registry("bench suites")
 
 
-def register_suite(name: str, suite: Suite) -> None:
-    """Adds a suite: a function from a size (`smoke`, `std`, `big`) to contests. It cleans up behind itself."""
-    _suites.register(name, suite)
+def register_suite(name: str, path: str) -> None:
+    """Adds a suite by the dotted path of a function from a size (`smoke`, `std`, `big`) to contests.
+
+    It is imported when it is run, so that a normal start does not pay for it.
+    """
+    _suites.register(name, path)
 
 
 def suite_names() -> list[str]:
@@ -65,62 +101,110 @@ def suite_names() -> list[str]:
     return [name for name, _ in _suites.items()]
 
 
-def run_suite(name: str, *, size: str, rounds: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Runs one suite; a row per peer: job, ours and peer (median seconds), ratio per unit, unit, size and spread."""
+def run_suite(name: str, *, size: str, rounds: int | None = None, say: Say) -> list[dict[str, Any]]:
+    """Runs one suite in a database of its own; a row per comparison.
+
+    Raises Conflict when the database holds a broker (`bench_database_in_use`) or the contenders disagree
+    (`bench_checksum`). Whatever happens, the database is left as it was found.
+    """
+    suite: Suite = import_string(_suites.get(name))
     rows: list[dict[str, Any]] = []
-    for contest in _suites.get(name)(size):
-        say(f"{contest.job}: {rounds} rounds of {1 + len(contest.peers)} contenders")
-        rows += _run_contest(contest, size=size, rounds=rounds, say=say)
+    with own_database():
+        started = time.perf_counter()
+        for contest in suite(size):
+            turns = rounds or contest.rounds
+            say(
+                f"{contest.name} ({time.perf_counter() - started:.0f} s): {turns} × {len(contest.contenders)} contenders"
+            )
+            rows += _run_contest(contest, size=size, rounds=turns, say=say)
+        say(f"{name}: {time.perf_counter() - started:.0f} s in all")
     return rows
 
 
-def _run_contest(contest: Contest, *, size: str, rounds: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    seconds: dict[str, list[float]] = {}
-    checksums: dict[str, dict[str, Any]] = {}
-    for number in range(rounds):
-        for contender in (contest.ours, *contest.peers):
-            elapsed, checksum = _timed(contender)
-            seconds.setdefault(contender.name, []).append(elapsed)
-            checksums.setdefault(contender.checksum_group, {})[contender.name] = checksum
-            say(f"  round {number + 1}: {contender.name} {elapsed:.3f} s")
-    for group, found in checksums.items():
-        if len(set(found.values())) > 1:
-            raise Conflict(f"{contest.job}: the contenders disagree ({group}): {found}", code="bench_checksum")
-    ours_median = statistics.median(seconds[contest.ours.name])
-    rows = []
-    for peer in contest.peers:
-        peer_median = statistics.median(seconds[peer.name])
-        ratio = (ours_median / contest.ours.units) / (peer_median / peer.units)
-        rows.append(
-            {
-                "job": contest.job,
-                "peer_name": peer.name,
-                "ours": round(ours_median, 4),
-                "peer": round(peer_median, 4),
-                "ratio": round(ratio, 5),
-                "target": contest.target.get(peer.name),
-                "unit": contest.unit,
-                "size": size,
-                "ours_units": contest.ours.units,
-                "peer_units": peer.units,
-                "ours_per_second": round(contest.ours.units / ours_median),
-                "rounds": rounds,
-                "ours_range": [round(min(seconds[contest.ours.name]), 4), round(max(seconds[contest.ours.name]), 4)],
-                "peer_range": [round(min(seconds[peer.name]), 4), round(max(seconds[peer.name]), 4)],
-            }
-        )
-    return rows
+def _run_contest(contest: Contest, *, size: str, rounds: int, say: Say) -> list[dict[str, Any]]:
+    measured = {contender.name: _Measured() for contender in contest.contenders}
+    for number in range(1, rounds + 1):
+        stated: dict[str, dict[str, Any]] = {}
+        for contender in contest.contenders:
+            elapsed = _take_turn(contender, measured[contender.name], stated)
+            say(f"  round {number}: {contender.name} {elapsed:.3f} s")
+        for what, found in stated.items():
+            if len(set(found.values())) > 1:
+                raise Conflict(
+                    f"{contest.name}: the contenders disagree about {what}: {found}", code="bench_checksum", found=found
+                )
+    contenders = {contender.name: contender for contender in contest.contenders}
+    return [
+        _row(contest, comparison, contenders=contenders, measured=measured, size=size, rounds=rounds)
+        for comparison in contest.comparisons
+    ]
 
 
-def _timed(contender: Contender) -> tuple[float, Any]:
+def _take_turn(contender: Contender, measured: _Measured, stated: dict[str, dict[str, Any]]) -> float:
     if contender.prepare is not None:
         contender.prepare()
+    wal_before = wal_position()
     started = time.perf_counter()
-    checksum = contender.run()
+    contender.run()
     elapsed = time.perf_counter() - started
+    notes = {
+        "milliseconds": elapsed * 1_000,
+        "microseconds_per_unit": elapsed * 1_000_000 / contender.units,
+        "wal_bytes": float(wal_position() - wal_before),
+    }
+    if contender.notes is not None:
+        notes.update(contender.notes())
+    if notes.get("lines"):
+        notes["wal_bytes_per_line"] = notes["wal_bytes"] / notes["lines"]
+    measured.seconds.append(elapsed)
+    for name, value in notes.items():
+        measured.notes.setdefault(name, []).append(value)
+    if contender.checksums is not None:
+        for what, value in contender.checksums().items():
+            stated.setdefault(what, {})[contender.name] = value
     if contender.clean is not None:
         contender.clean()
-    return elapsed, checksum
+    return elapsed
+
+
+def _row(
+    contest: Contest,
+    comparison: Comparison,
+    *,
+    contenders: Mapping[str, Contender],
+    measured: Mapping[str, _Measured],
+    size: str,
+    rounds: int,
+) -> dict[str, Any]:
+    ours, peer = contenders[comparison.ours], contenders[comparison.peer]
+    ours_seconds, peer_seconds = measured[ours.name].seconds, measured[peer.name].seconds
+    ours_median, peer_median = statistics.median(ours_seconds), statistics.median(peer_seconds)
+    ratio = (ours_median / ours.units) / (peer_median / peer.units)
+    notes = measured[ours.name].median_notes()
+    missed = [name for name, most in comparison.limits.items() if notes[name] > most]
+    if comparison.target is not None and ratio > comparison.target:
+        missed.insert(0, "ratio")
+    return {
+        "job": comparison.job,
+        "ours": round(ours_median, 4),
+        "peer": round(peer_median, 4),
+        "ratio": round(ratio, 6),
+        "target": comparison.target,
+        "unit": contest.unit,
+        "size": size,
+        "rounds": rounds,
+        "ours_name": ours.name,
+        "peer_name": peer.name,
+        "ours_units": ours.units,
+        "peer_units": peer.units,
+        "ours_per_second": round(ours.units / ours_median),
+        "ours_range": [round(min(ours_seconds), 4), round(max(ours_seconds), 4)],
+        "peer_range": [round(min(peer_seconds), 4), round(max(peer_seconds), 4)],
+        "ours_notes": notes,
+        "peer_notes": measured[peer.name].median_notes(),
+        "limits": dict(comparison.limits),
+        "missed": missed,
+    }
 
 
 def machine_fingerprint(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,329 @@
+"""The contests of settlement: the whole of it against the write limit, the arithmetic alone, and what is usually written.
+
+Ours is the real engine through its own doors: job rows, claims, lines, postings, balances, control totals.
+"""
+
+# ruff: noqa: S608 -- own text and own numbers
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from backoffice.core.bench import Comparison, Contender, Contest
+from backoffice.core.bench_database import SCHEMA, empty_tables, fetch_all, run_sql, settle_down
+from backoffice.core.services import jobs
+from backoffice.kernel import clock
+from backoffice.kernel.errors import Conflict
+from ib.bench import copying, naive
+from ib.bench.duck import Duck
+from ib.bench.worker import SecondProcess, second_process
+from ib.bench.world import ACTOR, FIRST_TICKET, SCALES, WRITTEN_BY_SETTLEMENT, World, build_world
+from ib.engine.target import scope_of_trades
+from ib.models import RateCardVersion
+from ib.services.proof import differences, prove_range
+from ib.services.settlement import settle_ingest_batch, settle_range
+from ib.services.shards import SETTLE_BATCH
+from platform_ops.services.ingest import ingest_csv
+
+MICRO_BATCH_TRADES = 100
+CORRECTED_SHARE = 100
+"""One trade in so many is corrected."""
+
+ONE, TWO = "ours, 1 process", "ours, 2 processes"
+AGAIN, PROOF, DELTA = "ours, settled again", "ours, proof", "ours, 1 % corrected"
+COPY_ONE, COPY_TWO = "COPY with key, 1 connection", "COPY with key, 2 connections"
+BARE_ONE, BARE_TWO = "COPY, key after, 1 connection", "COPY, key after, 2 connections"
+DUCK, ORM, CACHED = "DuckDB, arithmetic only", "ORM trade by trade", "dictionaries and bulk_create"
+
+
+def settle(size: str) -> Iterator[Contest]:
+    """The suite: settlement of thirty days, and of a hundred trades at a time."""
+    world = build_world(SCALES[size])
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, second_process() as second:
+        bench = _Bench(world, Path(name), second)
+        try:
+            yield bench.whole_period(rounds=2 if size == "std" else 3)
+        finally:
+            bench.close()
+        yield _micro_batches(world)
+
+
+class _Bench:
+    """The contest of the whole period, and what its contenders keep between their turns."""
+
+    def __init__(self, world: World, folder: Path, second: SecondProcess) -> None:
+        self.world = world
+        self.folder = folder
+        self.second = second
+        self.all_units = world.scale.trades
+        self.orm_sample = _sample(world, world.scale.orm_sample)
+        self.cached_sample = _sample(world, world.scale.cached_sample)
+        self.tables = naive.CachedTables()
+        self.duck = Duck(days=world.days, folder=folder)
+        self.exported = False
+        self.corrections = 0
+
+    def close(self) -> None:
+        """Frees what is not in the database."""
+        self.duck.close()
+
+    def whole_period(self, *, rounds: int) -> Contest:
+        """Every contender, in an order in which each finds what it needs; settlement by two processes comes last."""
+        units = self.all_units
+        contenders = [
+            Contender(ONE, self._settle_alone, units, prepare=self.world.reset, notes=_count_lines,
+                      checksums=self._checksums_of_ours, clean=self._export),
+            Contender(AGAIN, self._settle_again, units, checksums=self._nothing_new),
+            Contender(PROOF, self._prove, units),
+            Contender(DELTA, self._settle_corrections, units, prepare=self._correct, clean=self._take_corrections_back),
+            *(self._copy(name, keyed, connections) for name, keyed, connections in (
+                (COPY_ONE, True, 1), (COPY_TWO, True, 2), (BARE_ONE, False, 1), (BARE_TWO, False, 2))),
+            Contender(DUCK, self.duck.compute, units, checksums=self.duck.checksums),
+            Contender(ORM, lambda: naive.settle_with_the_orm(self.orm_sample), len(self.orm_sample),
+                      prepare=_empty_lines, checksums=lambda: {"ORM sample": checksum_of("TRUE")}),
+            Contender(CACHED, lambda: naive.settle_with_dictionaries(self.tables, self.cached_sample),
+                      len(self.cached_sample), prepare=_empty_lines,
+                      checksums=lambda: {"dictionaries sample": checksum_of("TRUE")}),
+            Contender(TWO, self._settle_together, units, prepare=self.world.reset, notes=_count_lines,
+                      checksums=self._checksums_of_ours),
+        ]  # fmt: skip
+        return Contest("settle", "trades", contenders, _COMPARISONS, rounds=rounds)
+
+    def _copy(self, name: str, keyed: bool, connections: int) -> Contender:
+        days = self.world.days
+        return Contender(
+            name,
+            lambda: copying.copy_lines(days, self.folder, keyed=keyed, connections=connections),
+            self.all_units,
+            prepare=lambda: copying.make_table(days, keyed=keyed),
+            notes=lambda: {"lines": _count(copying.COPIED)},
+            checksums=lambda: {"all lines": checksum_of("TRUE", table=copying.COPIED)},
+            clean=copying.drop_table,
+        )
+
+    def _settle_alone(self) -> None:
+        jobs.run_ready(kind=SETTLE_BATCH, owner="bench:1")
+
+    def _settle_together(self) -> None:
+        self.second.start()
+        jobs.run_ready(kind=SETTLE_BATCH, owner="bench:1")
+        self.second.wait()
+
+    def _settle_again(self) -> None:
+        self.again = settle_range(from_day=self.world.days[0], to_day=self.world.days[-1], actor=ACTOR)
+
+    def _nothing_new(self) -> Mapping[str, Any]:
+        if self.again.lines or self.again.trades != self.all_units:
+            raise Conflict(f"Settling again booked {self.again.lines} lines.", code="bench_checksum")
+        return {"all lines": checksum_of("TRUE")}
+
+    def _prove(self) -> None:
+        proof = prove_range(from_day=self.world.days[0], to_day=self.world.days[-1], actor=ACTOR)
+        if not proof.ok:
+            raise Conflict(f"The proof found {proof.count} contradictions.", code="bench_checksum", rows=proof.rows[:3])
+
+    def _correct(self) -> None:
+        """The server corrects the volume of one trade in a hundred, spread over the month; other volumes each time."""
+        self.corrections += 1
+        rows = fetch_all(
+            f"SELECT {_CSV_OF_A_DEAL.format(lots=f'volume_lots + 0.0{self.corrections % 9 + 1}')}"
+            f" FROM platform_ops_deal WHERE revision = 0 AND ticket %% {CORRECTED_SHARE} = 0",
+            {},
+        )
+        text = StringIO("".join(f"{row[0]}\n" for row in rows))
+        batch = ingest_csv(server_id=self.world.server_id, source="bench", stream=text, as_of=clock.now())
+        self.corrected_batch = int(batch.pk)
+        settle_down()
+
+    def _settle_corrections(self) -> None:
+        settle_ingest_batch(ingest_batch_id=self.corrected_batch, actor=ACTOR)
+
+    def _take_corrections_back(self) -> None:
+        """Proves that the corrected trades are paid to the cent, and makes the world what it was."""
+        batch = {"batch": self.corrected_batch}
+        trade_ids = [
+            int(str(row[0])) for row in fetch_all("SELECT id FROM platform_ops_trade WHERE batch_id = %(batch)s", batch)
+        ]
+        scope = scope_of_trades(trade_ids=trade_ids, days=self.world.days)
+        if not trade_ids or (wrong := differences(scope, RateCardVersion.objects.get(is_active=True))):
+            raise Conflict(f"After the delta {wrong[:1]} is not as it should be.", code="bench_checksum")
+        for statement in _TAKE_BACK:
+            run_sql(statement, batch)
+
+    def _checksums_of_ours(self) -> Mapping[str, Any]:
+        left = fetch_all("SELECT count(*) FROM core_job WHERE kind = 'ib.settle_batch' AND state <> 'done'")
+        books = fetch_all(_ACCRUED_BUT_NOT_LINES)
+        if left != [(0,)] or books:
+            raise Conflict(f"Jobs left: {left}; accrued and lines differ: {books}.", code="bench_checksum")
+        return {
+            "all lines": checksum_of("TRUE"),
+            "ORM sample": checksum_of("trade_id = ANY(%(ids)s)", self.orm_sample),
+            "dictionaries sample": checksum_of("trade_id = ANY(%(ids)s)", self.cached_sample),
+        }
+
+    def _export(self) -> None:
+        if not self.exported:
+            copying.export_lines(self.world.days, self.folder)
+            self.exported = True
+
+
+_COMPARISONS = (
+    Comparison("settle, 1 process", ONE, COPY_ONE),
+    Comparison("settle, 1 process", ONE, BARE_ONE),
+    Comparison("settle, 2 processes", TWO, COPY_TWO, target=4),
+    Comparison("settle, 2 processes", TWO, BARE_TWO, target=4,
+               limits={"microseconds_per_unit": 10, "wal_bytes_per_line": 220}),
+    Comparison("settle, 2 processes", TWO, DUCK),
+    Comparison("settle, 2 processes", TWO, ORM, target=1 / 2_000),
+    Comparison("settle, 2 processes", TWO, CACHED, target=1 / 20),
+    Comparison("settle again: 0 lines", AGAIN, ONE, target=1.5),
+    Comparison("prove every line", PROOF, ONE, target=1.5),
+    Comparison("settle the delta of 1 % corrected trades", DELTA, ONE, target=0.1),
+)  # fmt: skip
+
+
+class _Micro:
+    """Batches of a hundred trades, as they arrive through the day."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.next_ticket = FIRST_TICKET + 10 * world.scale.trades
+        self.batches: list[int] = []
+        self.seconds: list[float] = []
+
+    def prepare(self) -> None:
+        """Lets the batches arrive; only their settlement is timed."""
+        self.batches = []
+        account, symbol = fetch_all(
+            "SELECT (SELECT min(id) FROM platform_ops_tradingaccount), (SELECT min(name) FROM platform_ops_serversymbol)"
+        )[0]
+        for _ in range(self.world.scale.micro_batches):
+            rows = fetch_all(_NEW_DEALS, {
+                "first": self.next_ticket, "last": self.next_ticket + MICRO_BATCH_TRADES - 1, "account": account,
+                "clients": self.world.scale.clients, "symbol": symbol, "day": self.world.days[-1],
+            })  # fmt: skip
+            self.next_ticket += MICRO_BATCH_TRADES
+            text = StringIO("".join(f"{row[0]}\n" for row in rows))
+            batch = ingest_csv(server_id=self.world.server_id, source="bench", stream=text, as_of=clock.now())
+            self.batches.append(int(batch.pk))
+        settle_down()
+
+    def run(self) -> None:
+        """Settles one batch after the other."""
+        self.seconds = []
+        for batch_id in self.batches:
+            started = time.perf_counter()
+            settle_ingest_batch(ingest_batch_id=batch_id, actor=ACTOR)
+            self.seconds.append(time.perf_counter() - started)
+
+    def notes(self) -> Mapping[str, float]:
+        """How long a batch took: the middle one, the slowest in a hundred, the slowest."""
+        ordered = sorted(self.seconds)
+        return {
+            "p50_ms": statistics.median(ordered) * 1_000,
+            "p99_ms": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1_000,
+            "max_ms": ordered[-1] * 1_000,
+        }
+
+
+def _micro_batches(world: World) -> Contest:
+    count = world.scale.micro_batches
+    micro = _Micro(world)
+    run_sql(f"CREATE TABLE {SCHEMA}.committed (number int)")
+
+    def commit_rows() -> None:
+        for number in range(count):
+            run_sql(f"INSERT INTO {SCHEMA}.committed VALUES (%(number)s)", {"number": number})
+
+    name, peer = f"ours, {MICRO_BATCH_TRADES} trades to posted", "one row committed"
+    return Contest(
+        "settle small batches",
+        "batches",
+        [
+            Contender(name, micro.run, count, prepare=micro.prepare, notes=micro.notes),
+            Contender(peer, commit_rows, count),
+        ],
+        [Comparison(f"settle {MICRO_BATCH_TRADES} trades to posted", name, peer, limits={"p50_ms": 10, "p99_ms": 15})],
+        rounds=2,
+    )
+
+
+def checksum_of(
+    condition: str, trade_ids: list[int] | None = None, *, table: str = "ib_commissionline"
+) -> tuple[int, tuple[tuple[str, Decimal], ...], Decimal, Decimal]:
+    """Lines, their sum by currency, and two weighted sums that change when an amount moves to another trade or partner."""
+    rows = fetch_all(
+        f"SELECT currency, count(*), sum(amount), sum(amount * (trade_id %% 1009)), sum(amount * (partner_id %% 997))"
+        f" FROM {table} WHERE {condition} GROUP BY currency ORDER BY currency",
+        {"ids": trade_ids},
+    )
+    return (
+        sum(lines for _, lines, *_ in rows),
+        tuple((currency, amount) for currency, _, amount, *_ in rows),
+        sum((weighted for *_, weighted, _ in rows), Decimal(0)),
+        sum((weighted for *_, weighted in rows), Decimal(0)),
+    )
+
+
+def _sample(world: World, size: int) -> list[int]:
+    """Trades spread evenly over the period."""
+    first, last = fetch_all("SELECT min(id), max(id) FROM platform_ops_trade")[0]
+    step = (last - first + 1) // size
+    return list(range(first, first + step * size, step))
+
+
+def _count(table: str) -> int:
+    return int(fetch_all(f"SELECT count(*) FROM {table}")[0][0])
+
+
+def _count_lines() -> Mapping[str, float]:
+    return {"lines": _count("ib_commissionline")}
+
+
+def _empty_lines() -> None:
+    empty_tables(WRITTEN_BY_SETTLEMENT)
+    settle_down()
+
+
+_ACCRUED_BUT_NOT_LINES = """
+SELECT partner_id, sum(booked) FROM (
+    SELECT partner_id, amount AS booked FROM ib_commissionline
+    UNION ALL
+    SELECT account.owner_id, -balance.balance
+    FROM ledger_ledgeraccount AS account JOIN ledger_accountbalance AS balance ON balance.account_id = account.id
+    WHERE account.kind = 'partner_accrued'
+) AS both_sides
+GROUP BY partner_id HAVING sum(booked) <> 0 LIMIT 3
+"""
+
+# In the order of the staging table's columns.
+_CSV_OF_A_DEAL = (
+    "concat_ws(',', ticket, leg, '', '', account_id, kind, entry, position_ticket, order_ticket,"
+    " (SELECT name FROM platform_ops_serversymbol AS named WHERE named.id = server_symbol_id), {lots}, price, at,"
+    " open_price, opened_at, profit, swap, commission, fee, '')"
+)
+
+_NEW_DEALS = f"""
+SELECT concat_ws(',', ticket, 0, '', '', %(account)s + floor(%(clients)s * {SCHEMA}.chance(ticket, 51))::bigint, 1, 1,
+    ticket, 0, %(symbol)s::text, 1.5, 1.1,
+    %(day)s::date::timestamp AT TIME ZONE 'UTC' + make_interval(secs => floor(72000 * {SCHEMA}.chance(ticket, 52))),
+    1.09, %(day)s::date::timestamp AT TIME ZONE 'UTC' - interval '1 day', 12.5, 0, 0, 0, '')
+FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS ticket
+"""
+
+# Corrections change trades; each batch of a day holds the deals as they were first told.
+_TAKE_BACK = (
+    "SET session_replication_role = 'replica'",
+    "UPDATE platform_ops_trade AS t SET volume_lots = deal.volume_lots, deal_revision = 0, batch_id = deal.batch_id"
+    " FROM platform_ops_deal AS deal WHERE t.batch_id = %(batch)s AND deal.revision = 0"
+    " AND deal.server_id = t.server_id AND deal.ticket = t.ticket AND deal.leg = t.leg",
+    "DELETE FROM platform_ops_deal WHERE batch_id = %(batch)s",
+    "DELETE FROM platform_ops_ingestbatch WHERE id = %(batch)s",
+    "RESET session_replication_role",
+)

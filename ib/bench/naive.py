@@ -1,0 +1,184 @@
+"""The rivals that a programmer writes first: the ORM trade by trade, and cached dictionaries with bulk inserts.
+
+Both write lines only: no ledger, no balances, no control totals, no claim; what ours does beside the lines is given to
+them for nothing. They do a sample of the trades, spread evenly, and are compared per trade.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.apps import apps
+from django.db import transaction
+from django.db.models import F
+
+from backoffice.kernel.decimals import EXACT
+from ib.engine.fx import RATE_DECIMALS
+from ib.models import Agreement, ClientReferral, CommissionLine, PartnerEdge, PlanRule, PlanVersion
+from ib.rules import commission
+
+BULK_SIZE = 2_000
+_NO_CARD = 0
+_RATE_STEP = Decimal(1).scaleb(-RATE_DECIMALS)
+
+PerEuro = Callable[[date, str], Decimal]
+
+
+def settle_with_the_orm(trade_ids: Sequence[int]) -> None:
+    """For each trade: load it, climb the tree, look up agreement, plan and rule of each level, save the line."""
+    Trade = apps.get_model("platform_ops", "Trade")
+    for trade_id in trade_ids:
+        with transaction.atomic():
+            trade = Trade.objects.select_related("account", "server_symbol__symbol").get(pk=trade_id)
+            _settle_trade(trade)
+
+
+def _settle_trade(trade: Any) -> None:
+    at = trade.closed_at
+    referral = (
+        ClientReferral.objects.filter(client_id=trade.account.client_id, validity__contains=at)
+        .select_related("partner")
+        .first()
+    )
+    partner, level = (referral.partner if referral else None), 1
+    while partner is not None:
+        rule = _rule_of(partner, level, trade.server_symbol.symbol.group_id, at)
+        if rule is not None and rule.amount_per_lot > 0:
+            line = _line(
+                trade_id=trade.pk, day=trade.business_day, lots=trade.volume_lots, partner_id=partner.pk,
+                currency=partner.currency, level=level, rule=(rule.pk, rule.amount_per_lot, rule.currency),
+                per_euro=_per_euro_of_database,
+            )  # fmt: skip
+            line.save(force_insert=True)
+        edge = PartnerEdge.objects.filter(child=partner, validity__contains=at).select_related("parent").first()
+        partner, level = (edge.parent if edge else None), level + 1
+
+
+def _rule_of(partner: Any, level: int, group_id: int, at: datetime) -> PlanRule | None:
+    agreement = Agreement.objects.filter(partner=partner, validity__contains=at).first()
+    if agreement is None:
+        return None
+    version = PlanVersion.objects.filter(
+        plan_id=agreement.plan_id, state=PlanVersion.State.PUBLISHED, validity__contains=at
+    ).first()
+    if version is None:
+        return None
+    rules = PlanRule.objects.filter(version=version, level=level)
+    return (
+        (rules.filter(symbol_group_id=group_id) | rules.filter(symbol_group__isnull=True))
+        .order_by(F("symbol_group").asc(nulls_last=True))
+        .first()
+    )
+
+
+def _per_euro_of_database(day: date, currency: str) -> Decimal:
+    if currency == "EUR":
+        return Decimal(1)
+    rates = apps.get_model("platform_ops", "FxReferenceRate").objects
+    return rates.filter(source="ECB", currency=currency, date__lte=day).latest("date").per_euro  # type: ignore[no-any-return]
+
+
+def _line(
+    *,
+    trade_id: int,
+    day: date,
+    lots: Decimal,
+    partner_id: int,
+    currency: str,
+    level: int,
+    rule: tuple[int, Decimal, str],
+    per_euro: PerEuro,
+) -> CommissionLine:
+    rule_id, amount_per_lot, rate_currency = rule
+    rate = Decimal(1)
+    if rate_currency != currency:
+        quotient = EXACT.divide(per_euro(day, currency), per_euro(day, rate_currency))
+        rate = quotient.quantize(_RATE_STEP, context=EXACT)
+    amount = commission(lots=lots, amount_per_lot=amount_per_lot, fx_rate=rate, currency=currency)
+    return CommissionLine(
+        partner_id=partner_id, trade_id=trade_id, seq=0, day=day, batch_id=0, card_entry_id=_NO_CARD, rule_id=rule_id,
+        level=level, base_lots=lots, amount_per_lot=amount_per_lot, rate_currency=rate_currency, fx_rate=rate,
+        fx_date=day, target=amount, amount=amount, currency=currency, booked_day=day,
+    )  # fmt: skip
+
+
+class CachedTables:
+    """Everything but the trades, held in dictionaries; filling them is not timed."""
+
+    def __init__(self) -> None:
+        self.client = _pairs("platform_ops", "TradingAccount", "pk", "client_id")
+        self.group = _pairs("platform_ops", "ServerSymbol", "pk", "symbol__group_id")
+        self.currency = _pairs("ib", "Partner", "pk", "currency")
+        self.referrals = _dated(ClientReferral.objects.values_list("client_id", "partner_id", "validity"))
+        self.parents = _dated(PartnerEdge.objects.values_list("child_id", "parent_id", "validity"))
+        self.plans = _dated(Agreement.objects.values_list("partner_id", "plan_id", "validity"))
+        published = PlanVersion.objects.filter(state=PlanVersion.State.PUBLISHED)
+        self.versions = _dated(published.values_list("plan_id", "pk", "validity"))
+        self.rules: dict[tuple[int, int, int | None], tuple[int, Decimal, str]] = {
+            (version, level, group): (pk, amount, currency)
+            for pk, version, level, group, amount, currency in PlanRule.objects.values_list(
+                "pk", "version_id", "level", "symbol_group_id", "amount_per_lot", "currency"
+            )
+        }
+        rates = apps.get_model("platform_ops", "FxReferenceRate").objects
+        self.rates = {(day, code): rate for day, code, rate in rates.values_list("date", "currency", "per_euro")}
+
+    def per_euro(self, day: date, currency: str) -> Decimal:
+        """Units of the currency for one euro; the bench has a fixing on every day."""
+        return Decimal(1) if currency == "EUR" else self.rates[day, currency]
+
+
+def settle_with_dictionaries(tables: CachedTables, trade_ids: Sequence[int]) -> None:
+    """Reads the trades once, works in Python, writes lines two thousand at a time."""
+    trades = apps.get_model("platform_ops", "Trade").objects.filter(pk__in=trade_ids)
+    columns = ("pk", "account_id", "server_symbol_id", "volume_lots", "closed_at", "business_day")
+    lines: list[CommissionLine] = []
+    with transaction.atomic():
+        for trade_id, account_id, symbol_id, lots, at, day in trades.values_list(*columns).iterator():
+            partner, level = _at(tables.referrals, tables.client[account_id], at), 1
+            while partner is not None:
+                rule = _cached_rule(tables, partner, level, tables.group[symbol_id], at)
+                if rule is not None and rule[1] > 0:
+                    lines.append(
+                        _line(
+                            trade_id=trade_id, day=day, lots=lots, partner_id=partner, level=level, rule=rule,
+                            currency=tables.currency[partner], per_euro=tables.per_euro,
+                        )
+                    )  # fmt: skip
+                partner, level = _at(tables.parents, partner, at), level + 1
+        CommissionLine.objects.bulk_create(lines, batch_size=BULK_SIZE)
+
+
+def _cached_rule(
+    tables: CachedTables, partner: int, level: int, group: int, at: datetime
+) -> tuple[int, Decimal, str] | None:
+    plan = _at(tables.plans, partner, at)
+    version = None if plan is None else _at(tables.versions, plan, at)
+    if version is None:
+        return None
+    return tables.rules.get((version, level, group)) or tables.rules.get((version, level, None))
+
+
+def _pairs(app: str, model: str, key: str, value: str) -> dict[int, Any]:
+    return dict(apps.get_model(app, model).objects.values_list(key, value))
+
+
+Dated = dict[int, list[tuple[datetime | None, datetime | None, int]]]
+
+
+def _dated(rows: Iterable[tuple[int, int, Any]]) -> Dated:
+    found: Dated = defaultdict(list)
+    for key, value, validity in rows:
+        found[key].append((validity.lower, validity.upper, value))
+    return found
+
+
+def _at(dated: Dated, key: int, at: datetime) -> int | None:
+    for start, end, value in dated.get(key, ()):
+        if (start is None or start <= at) and (end is None or at < end):
+            return value
+    return None
