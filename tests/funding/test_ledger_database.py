@@ -324,3 +324,11 @@ def test_every_account_has_its_balance_from_the_first_moment() -> None:
     assert len(found) == len(AccountKind)
     assert {row.balance for row in found.values()} == {Decimal(0)}
     assert LedgerAccount.objects.filter(balance__isnull=True).count() == 0
+
+
+def test_postings_are_checked_once_per_statement_and_never_one_by_one() -> None:
+    row_level = sql(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'ledger_posting'::regclass AND NOT tgisinternal AND tgtype & 1 = 1"
+    )
+
+    assert row_level == []
