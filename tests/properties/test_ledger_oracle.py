@@ -70,7 +70,7 @@ def unit(currency: str) -> Decimal:
 
 
 @pytest.mark.django_db
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=25))
 def test_the_ledger_decides_and_counts_like_the_oracle(sequence: list[tuple]) -> None:  # type: ignore[type-arg]
     with transaction.atomic():
