@@ -12,6 +12,7 @@ class IbConfig(AppConfig):
 
     def ready(self) -> None:
         """Declares permissions, checks, work and the step of the business day, with the rooms that keep them."""
+        from backoffice.core.bench import register_suite
         from backoffice.core.schedule import register_periodic
         from funding.ledger.services.entries import register_derived_source
         from ib import checks, events, permissions
@@ -25,3 +26,4 @@ class IbConfig(AppConfig):
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")
         register_periodic("ib.partitions", "ib.tasks.make_line_partitions", 3600)
         register_periodic("ib.unsettled_batches", "ib.tasks.enqueue_unsettled_batches", 30)
+        register_suite("settle", "ib.bench.contest.settle")
