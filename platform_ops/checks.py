@@ -70,9 +70,9 @@ SELECT account.login AS account, coalesce(stored.position_ticket, target.positio
 # The latest statement of each account that agreed with its own rows, against deals and openings up to its moment.
 _STATEMENTS = """
 WITH latest AS (
-    SELECT DISTINCT ON (account_id) id, account_id, file_name, as_of, stated_balance
+    SELECT DISTINCT ON (account_id) id, account_id, file_name, as_of, stated_balance, matches_statement, finished_at
       FROM platform_ops_statementimport
-     WHERE state = 'stored' AND repeats_id IS NULL AND matches_statement
+     WHERE state = 'stored' AND repeats_id IS NULL
      ORDER BY account_id, as_of DESC, id DESC
 )
 SELECT account.login AS account, latest.file_name, latest.as_of, latest.stated_balance,
@@ -90,7 +90,12 @@ SELECT account.login AS account, latest.file_name, latest.as_of, latest.stated_b
      WHERE operation.account_id = latest.account_id AND operation.is_opening AND NOT operation.is_cancelled
        AND operation.kind <> 3 AND operation.at <= latest.as_of
  ) opened
- WHERE latest.stated_balance IS DISTINCT FROM told.money + opened.money
+ WHERE latest.matches_statement AND latest.stated_balance IS DISTINCT FROM told.money + opened.money
+   -- A deal corrected after the statement was printed makes the books right and the statement old.
+   AND NOT EXISTS (
+        SELECT FROM platform_ops_deal correction
+         WHERE correction.account_id = latest.account_id AND correction.revision > 0
+           AND correction.at <= latest.as_of AND correction.recorded_at > latest.finished_at)
  ORDER BY 1
 """
 
@@ -113,7 +118,7 @@ def operations_equal_deals() -> CheckOutcome:
 
 
 def statements_balance() -> CheckOutcome:
-    """The books give the balance that the latest statement of each account states."""
+    """The books give the balance that the latest statement of each account states, unless a correction followed it."""
     return rows_of_query(_STATEMENTS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Sum
@@ -40,7 +41,7 @@ PAGES = (
 
 def register() -> None:
     """Menu entries and the card of the queues."""
-    from platform_ops.admin import days
+    from platform_ops.admin import days, imports
 
     register_section(DESK, "Platform operations", "dns", 20)
     for title, model, order, icon in PAGES:
@@ -52,6 +53,7 @@ def register() -> None:
     register_panel("platform_ops.TradingAccount", "open", "Open positions", positions_panel, order=20)
     register_panel("platform_ops.TradingAccount", "trades", "Last trades", trades_panel, order=30)
     days.register()
+    imports.register()
 
 
 def queues_card(actor: Actor) -> Card | None:
@@ -88,7 +90,7 @@ def accounts_panel(client: Any, actor: Actor) -> SafeString | str:
             str(account.account_type or ""),
             f"{results[account.pk]['trades']:,}" if account.pk in results else "0",
             format_decimal(results[account.pk]["lots"], 2) if account.pk in results else "0.00",
-            money_html(results[account.pk]["net"] if account.pk in results else 0, account.currency),
+            money_html(results[account.pk]["net"] if account.pk in results else Decimal(0), account.currency),
         )
         for account in accounts[:PANEL_ROWS]
     ]
