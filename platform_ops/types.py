@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
+IMPORT_JOB_KIND = "platform.import_statement"
+"""The kind of the jobs that book uploaded statement files; a job's key is the import's id."""
+
 
 class Platform(StrEnum):
     """Whose rules a record follows: MT4 and MT5 count trades and floating profit differently."""

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from backoffice.core.access import authorise
+from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import Brand, LegalEntity
 from backoffice.core.services import audit
 from backoffice.core.types import Actor
@@ -69,12 +69,12 @@ def import_statement(*, server_code: str, data: bytes, file_name: str, actor: Ac
     authorise(actor, IMPORT_STATEMENTS)
     server = ensure_server(code=server_code, actor=actor)
     given = GivenFile.of(server=server, file_name=file_name, data=data)
-    return process_file(given=given, actor=actor, queued=None)
+    return process_file(given=given, actor=actor)
 
 
-def process_file(*, given: GivenFile, actor: Actor, queued: StatementImport | None) -> StatementImport:
+def process_file(*, given: GivenFile, actor: Actor, queued: StatementImport | None = None) -> StatementImport:
     """Books or refuses a file. *queued* is the row that stands for it already, when it was uploaded on the desk."""
-    twin = _stored_twin(given)
+    twin = stored_twin(given)
     if twin is not None:
         return _repeat(twin, queued)
     try:
@@ -87,20 +87,20 @@ def process_file(*, given: GivenFile, actor: Actor, queued: StatementImport | No
             )
         return _store(given=given, statement=statement, path=path, actor=actor, queued=queued)
     except (InvalidInput, Conflict) as error:
-        return _refuse(given=given, error=error, actor=actor, queued=queued)
+        return refuse_file(given=given, error=error, actor=actor, queued_id=None if queued is None else queued.pk)
 
 
 @transaction.atomic
 def ensure_server(*, code: str, actor: Actor) -> TradingServer:
     """The server of a code. An unknown one is registered for the only legal entity, or for a house made for it.
 
-    Raises InvalidInput for an impossible code and Conflict when there are several legal entities to choose from.
+    Raises InvalidInput for an impossible code, NotFound for a server of a legal entity that is not the actor's, and
+    Conflict when there are several legal entities to choose from.
     """
     if not _SERVER_CODE.fullmatch(code):
         raise InvalidInput("A server code has letters, digits, - and _ only, at most 40.", field="server", value=code)
-    known = TradingServer.objects.filter(code=code).first()
-    if known is not None:
-        return known
+    if TradingServer.objects.filter(code=code).exists():
+        return get_visible(TradingServer.objects.all(), actor, code=code)
     entities = list(LegalEntity.objects.order_by("pk")[:2])
     if len(entities) > 1:
         raise Conflict(
@@ -112,7 +112,7 @@ def ensure_server(*, code: str, actor: Actor) -> TradingServer:
     server, created = TradingServer.objects.get_or_create(code=code, defaults={"entity": entity, "name": code})
     if created:
         audit.record(actor=actor, action="platform.register_server", target=server, entity_id=entity.pk)
-    return server
+    return get_visible(TradingServer.objects.all(), actor, pk=server.pk)
 
 
 def _default_entity(actor: Actor) -> LegalEntity:
@@ -126,7 +126,8 @@ def _default_entity(actor: Actor) -> LegalEntity:
     return entity
 
 
-def _stored_twin(given: GivenFile) -> StatementImport | None:
+def stored_twin(given: GivenFile) -> StatementImport | None:
+    """The stored import of the same bytes on the same server."""
     return StatementImport.objects.filter(
         server=given.server, sha256=given.digest, state=StatementImport.State.STORED, repeats__isnull=True
     ).first()
@@ -157,7 +158,7 @@ def _store(
 ) -> StatementImport:
     """One file, one transaction: the import, its marks, its deals and what follows, the proof, the audit record."""
     lock_server(given.server.pk)
-    twin = _stored_twin(given)
+    twin = stored_twin(given)
     if twin is not None:  # Another process stored it while this one was reading.
         return _repeat(twin, queued)
     zone = ServerZone.parse(given.server.zone)
@@ -281,24 +282,29 @@ def _keep_marks(stored: StatementImport, *, statement: Statement, zone: ServerZo
     )
 
 
-def _refuse(*, given: GivenFile, error: DomainError, actor: Actor, queued: StatementImport | None) -> StatementImport:
+def refuse_file(*, given: GivenFile, error: DomainError, actor: Actor, queued_id: int | None) -> StatementImport:
     """Keeps the file aside with the reason. The same file refused for the same reason is kept once."""
     reason = refusal_of(error)
-    if queued is None:
+    if queued_id is None:
         known = StatementImport.objects.filter(
             server=given.server, sha256=given.digest, state=StatementImport.State.REFUSED, error=reason
         ).first()
         if known is not None:
             return known
     path = keep_file(folder=QUARANTINE_FOLDER, server_code=given.server.code, file_name=given.name, data=given.data)
-    return _write_refusal(given=given, reason=reason, path=path, actor=actor, queued=queued)
+    return _write_refusal(given=given, reason=reason, path=path, actor=actor, queued_id=queued_id)
 
 
 @transaction.atomic(durable=True)
 def _write_refusal(
-    *, given: GivenFile, reason: dict[str, Any], path: str, actor: Actor, queued: StatementImport | None
+    *, given: GivenFile, reason: dict[str, Any], path: str, actor: Actor, queued_id: int | None
 ) -> StatementImport:
-    refused = queued or StatementImport(server=given.server, created_at=clock.now())
+    # Read anew: what the failed attempt wrote on its own copy was rolled back.
+    refused = (
+        StatementImport(server=given.server, created_at=clock.now())
+        if queued_id is None
+        else StatementImport.objects.select_for_update().get(pk=queued_id)
+    )
     refused.file_name, refused.stored_path = given.name, path
     refused.sha256, refused.size_bytes = given.digest, len(given.data)
     refused.state = StatementImport.State.REFUSED
