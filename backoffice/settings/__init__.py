@@ -199,6 +199,7 @@ X_FRAME_OPTIONS = "DENY"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
+FORMAT_MODULE_PATH = "backoffice.ui.locale_formats"
 USE_TZ = True
 
 STATIC_URL = "/static/"

@@ -93,9 +93,13 @@ class Visitor:
         name = settings.SESSION_COOKIE_NAME
         self.context.add_cookies([{"name": name, "value": session.session_key or "", "url": self.address}])
 
-    def text(self) -> str:
-        """What the page says."""
-        return self.page.locator("body").inner_text()
+    def choose(self, section: str, title: str) -> None:
+        """Opens a page by the desk's menu."""
+        menu = self.page.locator("#nav-sidebar-apps")
+        group = menu.locator("details").filter(has=self.page.locator("summary", has_text=section))
+        if group.get_attribute("open") is None:
+            group.locator("summary").click()
+        group.get_by_role("link", name=title).click()
 
     def barriers(self) -> list[str]:
         """The serious and critical findings of axe on the page as it stands."""
