@@ -5,6 +5,7 @@ The set-based engine has the same formula in SQL (`ib.engine.target`); tests hol
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from backoffice.kernel.currency import Currency
@@ -27,6 +28,17 @@ def commission(*, lots: Decimal, amount_per_lot: Decimal, fx_rate: Decimal, curr
 def money_text(amount: Decimal, currency: str) -> str:
     """An amount as decimal text with the digits of its currency."""
     return str(round_decimal(amount, Currency.of(currency).digits))
+
+
+def line_reference(*, partner_id: int, trade_id: int, seq: int, day: date) -> str:
+    """How people call a line: `12-3456-0-20250303`."""
+    return f"{partner_id}-{trade_id}-{seq}-{day:%Y%m%d}"
+
+
+def parse_line_reference(reference: str) -> tuple[int, int, int, date]:
+    """(partner, trade, seq, day) of a reference. Raises ValueError for anything else."""
+    partner_id, trade_id, seq, day = reference.split("-")
+    return int(partner_id), int(trade_id), int(seq), datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).date()
 
 
 def plain(number: Decimal) -> str:

@@ -17,6 +17,16 @@ LINE_TABLE = "ib_commissionline"
 MAXIMUM_DAYS_AT_ONCE = 64
 """Partitions made in one transaction: each takes several locks, and the table of locks is shared."""
 
+# Reads the catalogue, and does not ask to_regclass(): that answers from a cache of this connection, which has not yet heard
+# of a table that another one made while this one waited for its lock.
+_MISSING = """
+SELECT wanted.day FROM unnest(%s::date[]) AS wanted(day)
+WHERE NOT EXISTS (
+    SELECT 1 FROM pg_inherits AS inherits JOIN pg_class AS part ON part.oid = inherits.inhrelid
+    WHERE inherits.inhparent = %s::regclass AND part.relname = 'ib_line_d' || to_char(wanted.day, 'YYYYMMDD'))
+ORDER BY wanted.day
+"""
+
 
 def partition_name(day: date) -> str:
     """The table that holds a day's lines."""
@@ -29,11 +39,7 @@ def missing_partitions(days: Iterable[date]) -> list[date]:
     if not wanted:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT day FROM unnest(%s::date[]) AS day"
-            " WHERE to_regclass('ib_line_d' || to_char(day, 'YYYYMMDD')) IS NULL ORDER BY day",
-            [wanted],
-        )
+        cursor.execute(_MISSING, [wanted, LINE_TABLE])
         return [row[0] for row in cursor.fetchall()]
 
 

@@ -60,27 +60,41 @@ def parameters_of(scope: Scope, currency_pairs: Sequence[Sequence[str]]) -> dict
     }
 
 
-# The join has one equality per step; the only ranges are residual filters, because three range conditions in one
-# query make the planner expect a single row. Who is paid, at which level and by which rule was compiled beforehand.
-TRADES_ON_THE_CARD = """
-    FROM platform_ops_trade AS t
-    JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id
-    JOIN platform_ops_serversymbol AS server_symbol ON server_symbol.id = t.server_symbol_id
-    JOIN platform_ops_symbol AS symbol ON symbol.id = server_symbol.symbol_id
-    JOIN ib_clientreferral AS referral
-      ON referral.client_id = account.client_id AND referral.validity @> t.closed_at
+# Which direct partner and symbol group a trade belongs to. OFFSET 0 keeps the planner from mixing this with the card: it
+# would join the card by partner alone first, and carry a dozen groups too many.
+def _placed_trades(scope: Scope) -> str:
+    return f"""
+    (SELECT t.id, t.business_day, t.closed_at, t.volume_lots, referral.partner_id, symbol.group_id
+     FROM platform_ops_trade AS t
+     JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id
+     JOIN platform_ops_serversymbol AS server_symbol ON server_symbol.id = t.server_symbol_id
+     JOIN platform_ops_symbol AS symbol ON symbol.id = server_symbol.symbol_id
+     JOIN ib_clientreferral AS referral
+       ON referral.client_id = account.client_id AND referral.validity @> t.closed_at
+     WHERE NOT t.is_cancelled AND NOT account.is_demo AND {scope.trades}
+     OFFSET 0)
+    """  # noqa: S608 - own text
+
+
+def trades_on_the_card(scope: Scope) -> str:
+    """FROM clause: the scope's trades (`trade`) with every entry of the card that values them (`card`).
+
+    The join is by equality; time is only a residual filter, because three range conditions in one query make the planner
+    expect a single row. Who is paid, at which level and by which rule was compiled beforehand.
+    """
+    return f"""
+    FROM {_placed_trades(scope)} AS trade
     JOIN ib_ratecardentry AS card
       ON card.is_current
-     AND card.direct_partner_id = referral.partner_id
-     AND card.symbol_group_id = symbol.group_id
-     AND (card.valid_from IS NULL OR card.valid_from <= t.closed_at)
-     AND (card.valid_to IS NULL OR t.closed_at < card.valid_to)
-"""
+     AND card.direct_partner_id = trade.partner_id
+     AND card.symbol_group_id = trade.group_id
+     AND (card.valid_from IS NULL OR card.valid_from <= trade.closed_at)
+     AND (card.valid_to IS NULL OR trade.closed_at < card.valid_to)
+    """
 
-ELIGIBLE = "NOT t.is_cancelled AND NOT account.is_demo"
 
 CONVERSION = """
-      ON fx.day = t.business_day
+      ON fx.day = trade.business_day
      AND fx.rate_currency = card.rate_currency
      AND fx.reward_currency = card.reward_currency
 """
@@ -89,15 +103,14 @@ CONVERSION = """
 def target_select(scope: Scope) -> str:
     """The target of every (trade, partner) of the scope; the statement must define `fx` (see `FX_TABLE`)."""
     return f"""
-    SELECT card.beneficiary_id AS partner_id, t.id AS trade_id, t.business_day AS day,
+    SELECT card.beneficiary_id AS partner_id, trade.id AS trade_id, trade.business_day AS day,
            card.id AS card_entry_id, card.rule_id, card.level, card.path,
-           t.volume_lots AS base_lots, card.amount_per_lot, card.rate_currency,
+           trade.volume_lots AS base_lots, card.amount_per_lot, card.rate_currency,
            fx.rate AS fx_rate, fx.rate_day AS fx_date, card.reward_currency AS currency,
-           round(round(t.volume_lots * card.amount_per_lot * fx.rate, {PRODUCT_DECIMALS}), card.reward_digits::integer)
-               AS target
-    {TRADES_ON_THE_CARD}
+           round(round(trade.volume_lots * card.amount_per_lot * fx.rate, {PRODUCT_DECIMALS}),
+                 card.reward_digits::integer) AS target
+    {trades_on_the_card(scope)}
     JOIN fx {CONVERSION}
-    WHERE {ELIGIBLE} AND {scope.trades}
     """
 
 

@@ -46,7 +46,7 @@ class PlanVersion(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=State.choices, default=State.DRAFT)
-    validity = DateTimeRangeField(null=True, blank=True)
+    validity = DateTimeRangeField(null=True, blank=True)  # type: ignore[misc]  # the stubs know no optional range
     published_at = models.DateTimeField(null=True)
     published_by = models.CharField(max_length=200, blank=True)
 

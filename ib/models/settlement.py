@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from backoffice.core.access import ScopedQuerySet
 from backoffice.core.fields import AmountField, CurrencyField, LotsField
 from backoffice.kernel import clock
+from ib.rules import line_reference
 
 
 class ConfigChange(models.Model):
@@ -185,4 +186,9 @@ class CommissionLine(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"line {self.partner_id}/{self.trade_id}/{self.seq}"
+        return f"line {self.reference}"
+
+    @property
+    def reference(self) -> str:
+        """How people call the line; `ib.rules.parse_line_reference` reads it back."""
+        return line_reference(partner_id=self.partner_id, trade_id=self.trade_id, seq=self.seq, day=self.day)

@@ -42,8 +42,9 @@ def booking_days(days: Iterable[date]) -> list[BookingDay]:
 def post_sums(*, batch: SettlementBatch, sums: Sequence[BookedSum], actor: Actor) -> None:
     """Posts the net of each partner; partners whose differences cancel out, and sums of zero, need no posting."""
     net: dict[tuple[int, str, date, date], dict[int, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    entities = dict(Partner.objects.filter(pk__in={item.partner_id for item in sums}).values_list("pk", "entity_id"))
     for item in sums:
-        net[item.entity_id, item.currency, item.day, item.booked_day][item.partner_id] += item.amount
+        net[entities[item.partner_id], item.currency, item.day, item.booked_day][item.partner_id] += item.amount
     entries = {key: {partner: amount for partner, amount in parts.items() if amount} for key, parts in net.items()}
     entries = {key: parts for key, parts in entries.items() if parts}
     if not entries:

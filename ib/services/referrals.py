@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.apps import apps
 from django.db import connection, models, transaction
 
 from backoffice.core.access import authorise, get_visible
@@ -55,17 +56,15 @@ def end_referral(*, client_id: int, valid_from: datetime, actor: Actor, reason: 
 def _locked_client(client_id: int, actor: Actor) -> models.Model:
     """The client, if the actor may see it; their referrals wait for each other."""
     limit_waiting()
-    client = get_visible(_clients().objects.all(), actor, pk=client_id)
+    client = get_visible(_clients(), actor, pk=client_id)
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM crm_client WHERE id = %s FOR NO KEY UPDATE", [client_id])
     return client
 
 
-def _clients() -> type[models.Model]:
-    model = ClientReferral._meta.get_field("client").related_model
-    if isinstance(model, str) or model is None:
-        raise InvalidInput("The desk of clients is not installed.")
-    return model  # type: ignore[no-any-return]
+def _clients() -> models.QuerySet[models.Model]:
+    """All clients. The desk of clients lends its model to a foreign key and not to an import."""
+    return apps.get_model("crm", "Client")._default_manager.all()
 
 
 def _conclude(

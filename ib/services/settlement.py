@@ -272,7 +272,7 @@ def _conclude(state: _Booking, *, started: float) -> SettlementResult:
     batch.trades = state.trades
     batch.lines = sum(item.lines for item in state.sums)
     batch.booked = {currency: money_text(totals[currency], currency) for currency in sorted(totals)}
-    batch.line_digest = str(sum(item.digest for item in state.sums))
+    batch.line_digest = str(sum((item.digest for item in state.sums), Decimal(0)))
     batch.save(update_fields=["trades", "lines", "booked", "line_digest"])
     if batch.lines:
         outbox.publish(topic="ib.commissions_settled", payload={"settlement_batch_id": batch.pk})

@@ -23,6 +23,7 @@ RESETTLE_DAY = "ib.resettle_day"
 SETTLE_BATCH = "ib.settle_batch"
 
 LONGEST_RUN_SECONDS = 3_600
+ATTEMPTS_WAITED_FOR = 4
 PAUSE_SECONDS = 0.05
 """Between two looks at shards that other workers have."""
 
@@ -49,14 +50,14 @@ def enqueue_batch(*, ingest_batch_id: int) -> None:
 def work_off(*, kind: str, keys: list[str]) -> None:
     """Works until the jobs of these keys are done, by this process or by others.
 
-    Raises Conflict (`settlement_failed`) when one failed for good, Retryable when they take longer than the bound.
+    Raises Conflict (`settlement_failed`) when one failed for good or several times, Retryable when they take longer than the bound.
     """
     owner = f"run:{socket.gethostname()}:{os.getpid()}:{uuid7()}"
     deadline = time.monotonic() + LONGEST_RUN_SECONDS
     while time.monotonic() < deadline:
         jobs.run_ready(kind=kind, owner=owner)
         pending = list(Job.objects.filter(kind=kind, key__in=keys).exclude(state=Job.State.DONE))
-        failed = [job for job in pending if job.state == Job.State.FAILED]
+        failed = [job for job in pending if job.state == Job.State.FAILED or _keeps_failing(job)]
         if failed:
             raise Conflict(
                 f"{len(failed)} of {len(keys)} days could not be settled: {failed[0].last_error}",
@@ -85,12 +86,20 @@ def days_of_server_symbol(*, server_symbol_id: int) -> list[date]:
     return _days("t.server_symbol_id = %s", [server_symbol_id])
 
 
-def _days(condition: str, parameters: list[object]) -> list[date]:
+def _keeps_failing(job: Job) -> bool:
+    """Whether the shard waits for another try after several; workers go on trying, but nobody should wait for it."""
+    return job.state == Job.State.READY and bool(job.last_error) and job.attempts >= ATTEMPTS_WAITED_FOR
+
+
+_DAYS = """
+SELECT DISTINCT t.business_day
+FROM platform_ops_trade AS t JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id
+WHERE {condition}
+ORDER BY t.business_day
+"""
+
+
+def _days(condition: str, parameters: list[int | datetime | None]) -> list[date]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT t.business_day FROM platform_ops_trade AS t"
-            " JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id"
-            f" WHERE {condition} ORDER BY t.business_day",
-            parameters,
-        )
+        cursor.execute(_DAYS.format(condition=condition), parameters)
         return [row[0] for row in cursor.fetchall()]

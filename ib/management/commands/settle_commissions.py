@@ -1,0 +1,69 @@
+"""Settles the partner commissions of a range of days, or proves the stored lines."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from backoffice.core.types import Actor
+from backoffice.kernel.errors import DomainError
+from ib.services.proof import prove_range
+from ib.services.settlement import settle_range
+
+
+class Command(BaseCommand):
+    """`settle_commissions --from 2025-03-01 --to 2025-03-31 [--json] [--prove]`."""
+
+    help = (
+        "Books target minus booked for every trade closed on the business days of the range; a second run books zero. "
+        "With --prove it books nothing: every stored line is derived anew, and what differs is listed (exit 1)."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The range, and what to do with it."""
+        parser.add_argument(
+            "--from", dest="from_day", type=date.fromisoformat, required=True, help="first business day"
+        )
+        parser.add_argument("--to", dest="to_day", type=date.fromisoformat, required=True, help="last business day")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--prove", action="store_true", help="derive every stored line anew and compare")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Runs the use case and prints its result."""
+        actor = Actor.system("settle_commissions")
+        try:
+            if options["prove"]:
+                self._prove(actor, options)
+            else:
+                self._settle(actor, options)
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.message}") from error
+
+    def _settle(self, actor: Actor, options: dict[str, Any]) -> None:
+        result = settle_range(from_day=options["from_day"], to_day=options["to_day"], actor=actor)
+        if options["json"]:
+            self.stdout.write(json.dumps(result.as_dict()))
+            return
+        booked = ", ".join(f"{amount} {currency}" for currency, amount in result.booked.items()) or "nothing"
+        self.stdout.write(f"{result.trades} trades, {result.lines} lines, booked {booked}, {result.seconds} s")
+
+    def _prove(self, actor: Actor, options: dict[str, Any]) -> None:
+        proof = prove_range(from_day=options["from_day"], to_day=options["to_day"], actor=actor)
+        rows = [{name: None if value is None else str(value) for name, value in row.items()} for row in proof.rows]
+        if options["json"]:
+            self.stdout.write(
+                json.dumps(
+                    {"ok": proof.ok, "trades": proof.trades, "lines": proof.lines, "count": proof.count, "rows": rows}
+                )
+            )
+        else:
+            self.stdout.write(f"{proof.lines} lines of {proof.trades} trades derived anew, {proof.count} differ")
+            for row in rows:
+                self.stdout.write(
+                    "  " + ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
+                )
+        if not proof.ok:
+            raise SystemExit(1)
