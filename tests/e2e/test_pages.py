@@ -10,9 +10,13 @@ from django.urls import reverse
 from backoffice.core.actors import actor_of_user
 from backoffice.core.models import User
 from backoffice.core.types import STAFF_ROLES, Role
+from backoffice.reports.services.issue import issue_report
 from backoffice.ui.navigation import menu_for
+from funding.services.trading_results import post_trading_results
+from ib.services.settlement import settle_range
+from risk.services.exposure import calculate_exposure
 from tests.e2e.conftest import Arrive
-from tests.e2e.world import World
+from tests.e2e.world import MONDAY, SYSTEM, TUESDAY, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
@@ -42,14 +46,24 @@ def test_every_page_of_every_staff_menu_opens_in_silence(arrive: Arrive, world: 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_desk_has_no_serious_barriers(arrive: Arrive, world: World, dark: bool) -> None:
-    # given the pages that stand for their kinds
+    # given the pages that stand for their kinds, with something to show
+    settle_range(from_day=MONDAY, to_day=TUESDAY, actor=SYSTEM)
+    post_trading_results(business_day=TUESDAY, server_id=world.server.pk, actor=SYSTEM)
+    calculate_exposure(entity_id=world.entity.pk, actor=SYSTEM)
+    issue_report(definition="daily_finance", entity_id=world.entity.pk, as_of=MONDAY, format="csv", actor=SYSTEM)
     client = world.clients["Bruno Keller"]
     pages = {
         "dashboard": reverse("admin:index"),
         "list": reverse("admin:crm_client_changelist"),
         "detail": reverse("admin:crm_client_change", args=[client.pk]),
         "history": reverse("admin:crm_client_history", args=[client.pk]),
+        "action": reverse("admin:core_user_access", args=[world.person(Role.FINANCE).pk]),
+        "trades": reverse("admin:platform_ops_trade_changelist"),
+        "account": reverse("admin:platform_ops_tradingaccount_change", args=[world.accounts["800001"].pk]),
+        "upload": reverse("admin:platform_ops_statementimport_upload"),
+        "trial balance": reverse("admin:funding_trial_balance"),
         "exposure": reverse("admin:risk_exposure"),
+        "reports": reverse("admin:reports_issuedreport_changelist"),
     }
     visitor = arrive(dark=dark)
     visitor.open("/account/login/")
