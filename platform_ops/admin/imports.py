@@ -19,7 +19,15 @@ from backoffice.core.services.jobs import register_runner
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import InvalidInput, NotFound
 from backoffice.ui.admin import DeskModelAdmin
-from backoffice.ui.columns import badge_column, computed_column, link_column, moment_column, state_column, text_column
+from backoffice.ui.columns import (
+    badge_column,
+    computed_column,
+    link_column,
+    moment_column,
+    money_column,
+    state_column,
+    text_column,
+)
 from backoffice.ui.navigation import register_page
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskPage, register_desk_page
@@ -80,6 +88,7 @@ class UploadStatements(DeskActionView):
     """Reads files and shows what is in them; nothing is booked yet."""
 
     slug, title, capability = "upload", "Import statements", IMPORT_STATEMENTS
+    template_name = "platform_ops/upload.html"
     needs_confirmation = False
     success_message = "Read. Nothing is booked until you confirm."
 
@@ -273,8 +282,8 @@ class StatementImportAdmin(DeskModelAdmin):
         "format",
         "as_of",
         "covers_from",
-        "opening_balance",
-        "stated_balance",
+        "opening_shown",
+        "stated_shown",
         "matches_statement",
         "rows_total",
         "new_deals",
@@ -296,6 +305,8 @@ class StatementImportAdmin(DeskModelAdmin):
         title="Summary",
         tones={"Agrees": "good", "Disagrees": "bad"},
     )
+    opening_shown = money_column("opening_balance", currency="account__currency", title="Opening balance")
+    stated_shown = money_column("stated_balance", currency="account__currency", title="Stated balance")
     problem = computed_column(lambda imported: imported.error.get("message", ""), title="Problem")
     given_shown = moment_column("created_at", title="Given", order="id")
 
@@ -353,7 +364,7 @@ def original_panel(imported: StatementImport, actor: Actor) -> SafeString | str:
     if not imported.stored_path or not holds(actor, DOWNLOAD_STATEMENTS):
         return ""
     return format_html(
-        '<a class="bo-link" href="{}" download>Download {}</a> <span class="bo-note">Each download is written down.</span>',
+        '<p><a class="bo-link" href="{}" download>Download {}</a></p><p class="bo-note">Each download is written down.</p>',
         OriginalFile.url(import_id=imported.pk),
         imported.file_name,
     )

@@ -24,6 +24,12 @@ class StatementImport(models.Model):
         STORED = "stored", "Stored"
         REFUSED = "refused", "Refused"
 
+    class Format(models.TextChoices):
+        MT4_STATEMENT = "mt4_statement", "MT4 statement"
+        MT4_DETAILED = "mt4_detailed", "MT4 detailed statement"
+        MT5_REPORT = "mt5_report", "MT5 report"
+        DEALS_CSV = "deals_csv", "Deals as CSV"
+
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     server = models.ForeignKey(TradingServer, on_delete=models.PROTECT, related_name="imports")
     account = models.ForeignKey(TradingAccount, on_delete=models.PROTECT, null=True, related_name="imports")
@@ -31,7 +37,7 @@ class StatementImport(models.Model):
     stored_path = models.CharField(max_length=255, blank=True)
     sha256 = models.CharField(max_length=64)
     size_bytes = models.BigIntegerField()
-    format = models.CharField(max_length=20, blank=True)
+    format = models.CharField(max_length=20, choices=Format.choices, blank=True)
     state = models.CharField(max_length=10, choices=State.choices)
     as_of = models.DateTimeField(null=True, help_text="When the server printed the statement.")
     covers_from = models.DateTimeField(null=True, help_text="Time of the first row that moved money.")
