@@ -41,6 +41,12 @@ def parse_line_reference(reference: str) -> tuple[int, int, int, date]:
     return int(partner_id), int(trade_id), int(seq), datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).date()
 
 
+def mask_email(email: str) -> str:
+    """An address by which nobody can write to its owner: `a***@example.com` for anna@example.com."""
+    name, at, domain = email.partition("@")
+    return f"{name[:1]}***@{domain}" if at and name else ""
+
+
 def plain(number: Decimal) -> str:
     """A number as people write it: no exponent, no empty decimal places."""
     text = f"{number:f}"
@@ -92,13 +98,15 @@ def _target(line: LineFacts) -> Decimal:
 def _trade_step(line: LineFacts) -> ExplainedStep:
     text = (
         f"Trade {line.trade_ticket} on {line.server}: {plain(line.trade_lots)} lots of {line.symbol}"
-        f" ({line.symbol_group}), closed {line.closed_at:%d %b %Y %H:%M:%S} UTC, business day {line.day:%d %b %Y}."
+        f" ({line.symbol_group}), closed {line.closed_at:%Y-%m-%d %H:%M:%S} UTC, business day {line.day:%Y-%m-%d}."
     )
     return ExplainedStep("The trade", text, f"{plain(line.trade_lots)} lots")
 
 
 def _path_step(line: LineFacts) -> ExplainedStep:
-    if line.level == 1:
+    if not line.path:
+        text = f"{line.partner} was paid for this trade at level {line.level} before."
+    elif line.level == 1:
         text = f"{line.partner} introduced the client when the trade was closed: level 1."
     else:
         chain = " → ".join(line.path)
@@ -119,7 +127,7 @@ def _product_step(line: LineFacts) -> ExplainedStep:
 
 def _conversion_step(line: LineFacts) -> ExplainedStep:
     product = EXACT.multiply(EXACT.multiply(line.base_lots, line.amount_per_lot), line.fx_rate)
-    fixed = f" of {line.fx_date:%d %b %Y}" if line.fx_date else ""
+    fixed = f" of {line.fx_date:%Y-%m-%d}" if line.fx_date else ""
     shown = plain(round_decimal(line.fx_rate, 10)) if line.fx_rate >= Decimal("0.001") else plain(line.fx_rate)
     text = f"1 {line.rate_currency} = {shown} {line.currency}, {line.fx_source} reference rate{fixed}."
     return ExplainedStep("Conversion", text, f"{plain(round_decimal(product, 10))} {line.currency}")
@@ -134,10 +142,10 @@ def _rounding_step(line: LineFacts, target: Decimal) -> ExplainedStep:
 def _booked_text(line: LineFacts) -> str:
     if line.booked_day != line.day:
         return (
-            f"Booked on {line.booked_day:%d %b %Y}, because the books of {line.day:%d %b %Y} were closed already"
+            f"Booked on {line.booked_day:%Y-%m-%d}, because the books of {line.day:%Y-%m-%d} were closed already"
             f" (line {line.reference}, {line.cause})."
         )
-    return f"Booked on {line.booked_day:%d %b %Y} (line {line.reference}, {line.cause})."
+    return f"Booked on {line.booked_day:%Y-%m-%d} (line {line.reference}, {line.cause})."
 
 
 def _money(amount: Decimal, line: LineFacts) -> str:

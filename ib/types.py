@@ -147,3 +147,78 @@ class ProofResult:
     def ok(self) -> bool:
         """Whether every line is as the rules say."""
         return self.count == 0
+
+
+class Grouping(StrEnum):
+    """By what a partner's commission is summed."""
+
+    DAY = "day"
+    SOURCE = "source"
+    LEVEL = "level"
+    SYMBOL_GROUP = "symbol_group"
+
+
+@dataclass(frozen=True, slots=True)
+class CommissionSum:
+    """What a partner earned from one day, client, level or symbol group."""
+
+    key: str
+    currency: str
+    amount: Decimal
+    lots: Decimal
+    trades: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLine:
+    """A commission line as its partner sees it: of clients of others only the partner through whom they came."""
+
+    reference: str
+    day: date
+    closed_at: datetime
+    ticket: int
+    source: str
+    symbol: str
+    symbol_group: str
+    level: int
+    lots: Decimal
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerBalances:
+    """What a partner's three ledger accounts hold, in the partner's currency."""
+
+    accrued: Decimal
+    payable: Decimal
+    wallet: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerClient:
+    """A client of a partner, with the e-mail address masked, and what they traded in a period."""
+
+    reference: str
+    email: str
+    country: str
+    since: date | None
+    trades: int
+    lots: Decimal
+    last_trade: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """A partner in the tree as it stands now; depth 0 is a root of what is shown."""
+
+    partner_id: int
+    parent_id: int | None
+    depth: int
+    reference: str
+    name: str
+    status: str
+    currency: str
+    clients: int
+    plan: str

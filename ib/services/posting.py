@@ -81,7 +81,7 @@ def _draft(
         kind="adjustment" if late else "commission",
         business_day=booked_day,
         refers_to_day=day if late else None,
-        description=f"Partner commission of {day:%d %b %Y}, settlement {batch.pk}",
+        description=f"Partner commission of {day:%Y-%m-%d}, settlement {batch.pk}",
         lines=lines,
         idempotency_key=f"ib:settlement:{batch.pk}:{entity_id}:{currency}:{day.isoformat()}",
         source_type=SOURCE_TYPE,

@@ -1,0 +1,22 @@
+"""What the desk shows. Every function takes the actor and answers only for rows behind the access door."""
+
+from ib.selectors.commissions import commission_by, latest_day, own_lines, staff_lines
+from ib.selectors.coverage import coverage, uncovered_trades
+from ib.selectors.explaining import explain_line, find_line
+from ib.selectors.partners import balances_of, clients_of, own_partner, subtree, tree_of_entities
+
+__all__ = [
+    "balances_of",
+    "clients_of",
+    "commission_by",
+    "coverage",
+    "explain_line",
+    "find_line",
+    "latest_day",
+    "own_lines",
+    "own_partner",
+    "staff_lines",
+    "subtree",
+    "tree_of_entities",
+    "uncovered_trades",
+]
