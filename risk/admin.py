@@ -24,6 +24,7 @@ from backoffice.ui.formats import EMPTY, format_amount, format_decimal, format_t
 from backoffice.ui.views import DeskPage, register_desk_page
 from risk import selectors
 from risk.models import ExposureRow
+from risk.rules import plain_decimal
 from risk.selectors import ExposureTable
 
 STALE_AFTER_SECONDS = 90
@@ -32,6 +33,7 @@ STALE_AFTER_SECONDS = 90
 REFRESH_SECONDS = 5
 CARD_SYMBOLS = 6
 BAR_HALF_WIDTH = 50
+MOST_PRICE_DIGITS = 6
 
 EXPORT_COLUMNS: tuple[Column, ...] = (
     text("axis", title="Axis"),
@@ -174,7 +176,7 @@ def exposure_card(actor: Actor) -> Card | None:
         title="Clients' exposure",
         figure=format_amount(table.total("notional", absolute=True), currency),
         delta=f"floating {format_decimal(floating, digits)}",
-        delta_tone="bad" if floating > 0 else "good",
+        delta_tone="quiet",
         note=f"{note}; {waiting} symbols without a figure" if waiting else note,
         url=reverse(ExposurePage.url_name()),
         chart=bar_chart(points, title="Net notional by symbol", unit=currency, digits=0),
@@ -201,8 +203,8 @@ def _shown(rows: tuple[ExposureRow, ...], digits: int) -> list[ShownRow]:
             short_lots=format_decimal(row.short_lots, 2),
             net_lots=signed(row.net_lots, 2),
             net_units=EMPTY if row.net_units is None else format_decimal(row.net_units, 0),
-            average_prices=f"{_price(row.average_price_long)} / {_price(row.average_price_short)}",
-            price=_price(row.price),
+            average_prices=f"{_price(row.average_price_long, row)} / {_price(row.average_price_short, row)}",
+            price=_price(row.price, row, finer=1),
             notional=signed(row.notional, digits),
             floating=signed(row.floating, digits),
             bar=_bar(row.notional, largest),
@@ -212,9 +214,12 @@ def _shown(rows: tuple[ExposureRow, ...], digits: int) -> list[ShownRow]:
     ]
 
 
-def _price(value: Decimal | None) -> str:
-    """A price in at most six significant places after the point, as dealers read it."""
-    return EMPTY if value is None else format_decimal(round(value, 6))
+def _price(value: Decimal | None, row: ExposureRow, *, finer: int = 0) -> str:
+    """A price in as many places as the quote has (a mid may have one more); at most six, also where there is no quote."""
+    if value is None:
+        return EMPTY
+    quoted = [len(plain_decimal(side).partition(".")[2]) for side in (row.bid, row.ask) if side is not None]
+    return format_decimal(round(value, min(max(quoted, default=MOST_PRICE_DIGITS) + finer, MOST_PRICE_DIGITS)))
 
 
 def _bar(notional: Decimal | None, largest: Decimal) -> SafeString:

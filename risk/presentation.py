@@ -11,6 +11,7 @@ from typing import Any
 
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import round_decimal
+from risk.rules import plain_decimal
 from risk.selectors import ExposureTable
 
 
@@ -68,11 +69,8 @@ def exposure_document(table: ExposureTable) -> dict[str, Any]:
 
 
 def plain(value: Decimal | None) -> str | None:
-    """A decimal as text without superfluous zeros or an exponent."""
-    if value is None:
-        return None
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """A decimal as text without superfluous zeros or an exponent; nothing stays nothing."""
+    return None if value is None else plain_decimal(value)
 
 
 def money(value: Decimal | None, digits: int) -> str | None:

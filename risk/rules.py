@@ -65,6 +65,12 @@ def net_exposure(
     return NetExposure(symbols=tuple(symbols), currencies=_currency_exposures(symbols, terms, rates, digits))
 
 
+def plain_decimal(value: Decimal) -> str:
+    """A decimal as text without superfluous zeros or an exponent."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def read_prices(document: Any) -> dict[str, SymbolPrice]:
     """Prices that somebody gives: symbol → a price, or → {"bid", "ask"}; optionally under "prices" beside "as_of".
 

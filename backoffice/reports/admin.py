@@ -58,10 +58,10 @@ class ReportForm(forms.Form):
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        entities = LegalEntity.objects.order_by("code")
-        self.fields["entity"].queryset = (  # type: ignore[attr-defined]
-            entities if actor.is_system else entities.filter(pk__in=actor.entity_ids)
-        )
+        entities = LegalEntity.objects.filter(pk__in=actor.entity_ids).order_by("code")
+        self.fields["entity"].queryset = entities  # type: ignore[attr-defined]
+        if len(actor.entity_ids) == 1:
+            self.fields["entity"].initial = entities.first()
         self.fields["definition"].choices = [(item.code, item.title) for item in definitions()]  # type: ignore[attr-defined]
 
 

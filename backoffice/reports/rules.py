@@ -79,16 +79,17 @@ def rows_digest(report: BuiltReport) -> str:
 
 def differences(then: BuiltReport, now: BuiltReport) -> Iterator[Difference]:
     """Every cell that two builds of a report tell differently; rows are matched by their text columns."""
-    for code in dict.fromkeys([section.code for section in (*then.sections, *now.sections)]):
+    titles = {section.code: section.title for section in (*now.sections, *then.sections)}
+    for code, title in titles.items():
         before, after = _texts(then, code), _texts(now, code)
         for key in dict.fromkeys([*before, *after]):
             old, new = before.get(key), after.get(key)
             if old is None or new is None:
-                yield Difference(code, key, "", "–" if old is None else "present", "–" if new is None else "present")
+                yield Difference(title, key, "", "–" if old is None else "present", "–" if new is None else "present")
                 continue
             for column in dict.fromkeys([*old, *new]):
                 if old.get(column, "") != new.get(column, ""):
-                    yield Difference(code, key, column, old.get(column, ""), new.get(column, ""))
+                    yield Difference(title, key, column, old.get(column, ""), new.get(column, ""))
 
 
 def _texts(report: BuiltReport, code: str) -> dict[str, dict[str, str]]:
@@ -101,7 +102,7 @@ def _texts(report: BuiltReport, code: str) -> dict[str, dict[str, str]]:
     for row in (*section.rows, *section.totals):
         texts = {column.title: cell_text(section, row, column) for column in section.columns}
         names = [
-            texts[column.title] for column in section.columns if column.type is ColumnType.TEXT and not column.is_wide
+            texts[column.title] for column in section.columns if column.type is ColumnType.TEXT and column.names_row
         ]
         key = " · ".join(name for name in names if name) or "row"
         seen[key] += 1

@@ -30,14 +30,17 @@ class ColumnType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. An amount's currency is the fixed one, or stands in the column named by `currency_column`."""
+    """A column. An amount's currency is the fixed one, or stands in the column named by `currency_column`.
+
+    Text columns together name a row, by which two runs are compared; `names_row` False leaves one out.
+    """
 
     key: str
     title: str
     type: ColumnType = ColumnType.TEXT
     currency: str = ""
     currency_column: str = ""
-    is_wide: bool = False
+    names_row: bool = True
 
 
 @dataclass(frozen=True, slots=True)

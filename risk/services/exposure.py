@@ -18,7 +18,7 @@ from backoffice.kernel.errors import NotFound
 from risk import selectors
 from risk.locks import lock_exposure
 from risk.models import ExposureRow, ExposureRun
-from risk.rules import net_exposure
+from risk.rules import net_exposure, plain_decimal
 from risk.selectors import ExposureTable
 from risk.types import ALL_BOOKS, CurrencyExposure, NetExposure, OpenBook, ReportRate, SymbolExposure, SymbolPrice
 
@@ -64,7 +64,12 @@ class MeasuredExposure:
     def unmapped(self) -> list[dict[str, Any]]:
         """Server symbols with open positions that stand for none of ours, and how many positions."""
         return [
-            {"server": symbol.server, "name": symbol.name, "positions": symbol.positions, "lots": str(symbol.lots)}
+            {
+                "server": symbol.server,
+                "name": symbol.name,
+                "positions": symbol.positions,
+                "lots": plain_decimal(symbol.lots),
+            }
             for symbol in self.book.unmapped
         ]
 

@@ -144,7 +144,7 @@ def test_comparison_reproduces_and_tells_what_was_recorded_since(broker, frozen)
     # then
     assert (found.reproduces, found.unchanged_since) == (True, False)
     told = {(item.section, item.row, item.column): (item.then, item.now) for item in found.differences}
-    assert told["client_money", "EUR", "Deposits"] == ("2000.00", "2100.00")
+    assert told["Deposits and withdrawals", "EUR", "Deposits"] == ("2000.00", "2100.00")
     assert found.difference_count == len(found.differences)
     assert AuditRecord.objects.filter(action="reports.compare_report").count() == 2
 

@@ -146,7 +146,7 @@ def test_what_has_no_symbol_no_price_or_no_terms_is_named_and_counted(broker):
     run = calculate_exposure(entity_id=broker.pk, actor=SYSTEM)
     # then
     assert (run.positions, run.unmapped_positions) == (8, 2)
-    assert run.unmapped_symbols == [{"server": "alpha-mt5", "name": "DOGE.x", "positions": 2, "lots": "4.00000000"}]
+    assert run.unmapped_symbols == [{"server": "alpha-mt5", "name": "DOGE.x", "positions": 2, "lots": "4"}]
     assert run.unpriced_symbols == [
         {"symbol": "GBPUSD", "reason": "no price", "positions": 1},
         {"symbol": "USDSEK", "reason": "no specification", "positions": 1},

@@ -352,7 +352,7 @@ def _partner_commission(facts: Facts, conversion: Conversion) -> Section:
 def _partners(facts: Facts) -> Section:
     columns = (
         Column("partner", "Partner"),
-        Column("name", "Name", is_wide=True),
+        Column("name", "Name", names_row=False),
         _CURRENCY,
         _count("lines", "Lines"),
         _amount("booked", "Booked on the day"),
@@ -462,7 +462,7 @@ def _controls(facts: Facts) -> Section:
         _amount("first", "First"),
         _amount("second", "Second"),
         _amount("difference", "Difference"),
-        Column("outcome", "Outcome"),
+        Column("outcome", "Outcome", names_row=False),
     )
     compared: list[tuple[str, str, Decimal, Decimal]] = []
     for currency in sorted({currency for _, currency in facts.balances}):
