@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -28,6 +29,7 @@ from backoffice.ui.columns import (
     state_column,
     text_column,
 )
+from backoffice.ui.formats import currency_digits, format_decimal
 from backoffice.ui.navigation import register_page
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskPage, register_desk_page
@@ -402,7 +404,8 @@ def _facts(rows: list[tuple[str, str]]) -> SafeString:
 def _shown(name: str, value: Any, currency: str) -> SafeString | str:
     if name in _COUNTS:
         return str(value)
-    return format_html('<span class="bo-num">{} <span class="bo-ccy">{}</span></span>', value, currency)
+    shown = format_decimal(Decimal(value), currency_digits(currency))
+    return format_html('<span class="bo-num">{} <span class="bo-ccy">{}</span></span>', shown, currency)
 
 
 def _ids_in_url(imports: list[StatementImport]) -> str:

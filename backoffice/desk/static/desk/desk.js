@@ -87,6 +87,11 @@
     form.setAttribute("aria-busy", "true");
   });
 
+  // The theme writes a chosen file's name into the next text field it finds, which in our forms is a field of its own.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches(".bo-action input[type=file]")) event.stopPropagation();
+  }, true);
+
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-once]")) delete form.dataset.sent;
   });
