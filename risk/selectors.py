@@ -30,8 +30,6 @@ from risk.types import (
     UnmappedSymbol,
 )
 
-RATE_SOURCE = "ECB"
-
 # Positions of demo accounts are nobody's risk. The fingerprint is a sum of row hashes: it does not depend on the order.
 # Accounts are put together with their book first, so that the positions are read once and joined by hash.
 _BOOK = """
@@ -121,6 +119,7 @@ _BOOK_THEN = _BOOK.format(
     price_condition="AND price.business_day = %(day)s",
 )
 
+# Of a day and currency one rate counts: the central bank's, or the house's own fixing where it has none.
 _RATES = """
 SELECT date, currency, per_euro, source
 FROM platform_ops_fxrateused
@@ -186,35 +185,31 @@ def _read_book(sql: str, parameters: Mapping[str, Any]) -> OpenBook:
 def report_rates(*, currencies: Iterable[str], report_currency: str, on: date) -> dict[str, ReportRate]:
     """What one unit of each currency is worth in the report currency by the reference rates of *on*.
 
-    The rate of a day without a fixing is the last one before it, at most ten days old. A currency without a rate is left
-    out; so is what is no currency.
+    The rate of a day without a fixing is the last one before it, at most ten days old; its source is that of the quotes
+    it was made of. A currency without a rate is left out; so is what is no currency.
     """
     codes = {code for code in currencies if Currency.is_known(code)}
+    parameters: dict[str, Any] = {
+        "oldest": on - timedelta(days=DEFAULT_MAX_AGE_DAYS),
+        "day": on,
+        "currencies": sorted(codes | {report_currency}),
+    }
+    table: dict[date, dict[str, Decimal]] = {}
+    sources: dict[tuple[date, str], str] = {}
     with connection.cursor() as cursor:
-        cursor.execute(
-            _RATES,
-            {
-                "oldest": on - timedelta(days=DEFAULT_MAX_AGE_DAYS),
-                "day": on,
-                "currencies": sorted(codes | {report_currency}),
-            },
-        )
-        table: dict[date, dict[str, Decimal]] = {}
-        sources: dict[tuple[date, str], str] = {}
+        cursor.execute(_RATES, parameters)
         for day, currency, per_euro, source in cursor.fetchall():
             table.setdefault(day, {})[currency] = per_euro
             sources[day, currency] = source
-    provider = PerEuroRateProvider(table, RATE_SOURCE)
+    provider = PerEuroRateProvider(table, "reference")
     rates: dict[str, ReportRate] = {}
     for code in sorted(codes):
         try:
             found = provider.rate(base=Currency.of(code), quote=Currency.of(report_currency), on=on)
         except MissingRate:
             continue
-        named = sorted(
-            {sources[key] for key in ((found.fixed_on, code), (found.fixed_on, report_currency)) if key in sources}
-        )
-        rates[code] = ReportRate(found.rate, found.fixed_on, " and ".join(named) or found.source)
+        named = {sources[found.fixed_on, part] for part in {code, report_currency} if (found.fixed_on, part) in sources}
+        rates[code] = ReportRate(found.rate, found.fixed_on, " × ".join(sorted(named)))
     return rates
 
 

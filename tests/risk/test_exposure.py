@@ -15,7 +15,7 @@ from django.db import connection
 from backoffice.core.books import verify_books
 from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import Denied, NotFound
-from platform_ops.models import Position, Quote
+from platform_ops.models import FxReferenceRate, Position, Quote
 from risk import selectors
 from risk.models import ExposureRow, ExposureRun
 from risk.services import exposure as service
@@ -313,6 +313,15 @@ def test_reference_rates_equal_the_function_in_the_database(broker):
         for code, found in rates.items():
             cursor.execute("SELECT fx_cross(%s, %s, 'USD')", [world.NOW.date(), code])
             assert cursor.fetchone()[0] == found.rate
+
+
+def test_the_houses_own_fixing_fills_in_and_is_named(broker):
+    # given: the central bank ended yesterday, the house fixed today
+    FxReferenceRate.objects.create(date=world.NOW.date(), currency="USD", per_euro=D("1.25"), source="HOUSE")
+    # when
+    found = selectors.report_rates(currencies=["EUR"], report_currency="USD", on=world.NOW.date())["EUR"]
+    # then
+    assert (found.rate, found.fixed_on, found.source) == (D("1.25"), world.NOW.date(), "HOUSE")
 
 
 def command(*arguments: str) -> dict:
