@@ -12,7 +12,9 @@ from backoffice.core.models import User
 from backoffice.core.types import STAFF_ROLES, Role
 from backoffice.reports.services.issue import issue_report
 from backoffice.ui.navigation import menu_for
+from backoffice.ui.portal import pages_for
 from funding.services.trading_results import post_trading_results
+from ib.models import CommissionLine
 from ib.services.settlement import settle_range
 from risk.services.exposure import calculate_exposure
 from tests.e2e.conftest import Arrive
@@ -60,6 +62,10 @@ def test_the_desk_has_no_serious_barriers(arrive: Arrive, world: World, dark: bo
         "action": reverse("admin:core_user_access", args=[world.person(Role.FINANCE).pk]),
         "trades": reverse("admin:platform_ops_trade_changelist"),
         "account": reverse("admin:platform_ops_tradingaccount_change", args=[world.accounts["800001"].pk]),
+        "partner": reverse("admin:ib_partner_change", args=[world.partners["Alpha"].pk]),
+        "tree": reverse("admin:ib_tree"),
+        "settle": reverse("admin:ib_settle"),
+        "commission lines": reverse("admin:ib_lines"),
         "upload": reverse("admin:platform_ops_statementimport_upload"),
         "trial balance": reverse("admin:funding_trial_balance"),
         "exposure": reverse("admin:risk_exposure"),
@@ -74,4 +80,34 @@ def test_the_desk_has_no_serious_barriers(arrive: Arrive, world: World, dark: bo
         visitor.open(url)
         found[name] = visitor.barriers()
     # then it finds nothing serious
+    assert {name: barriers for name, barriers in found.items() if barriers} == {}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+def test_the_portal_has_no_serious_barriers_and_fits_its_window(
+    arrive: Arrive, world: World, phone: bool, dark: bool
+) -> None:
+    # given an introducing broker and a trader with something to show
+    settle_range(from_day=MONDAY, to_day=TUESDAY, actor=SYSTEM)
+    line = CommissionLine.objects.filter(partner_id=world.partners["Alpha"].pk)[0]
+    found: dict[str, list[str]] = {}
+    visitor = arrive(phone=phone, dark=dark)
+    visitor.open("/account/login/")
+    found["sign-in"] = visitor.barriers()
+    for name in ("Alpha", "Bruno"):
+        user = world.people[name]
+        visitor.sign_in_as(user)
+        pages = ["/portal/", *(page.url for page in pages_for(actor_of_user(user))), "/account/2fa/"]
+        pages += [f"/portal/commission/lines/{line.reference}/"] if name == "Alpha" else []
+        for url in pages:
+            # when each of their pages is opened
+            visitor.open(f"{url}?from_day={MONDAY}&to_day={TUESDAY}")
+            found[f"{name} {url}"] = visitor.barriers()
+            # then nobody has to push it sideways
+            widths = visitor.page.evaluate(
+                "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+            )
+            assert widths[0] <= widths[1], f"{url} is {widths[0]} wide in a window of {widths[1]}"
+    # and axe finds nothing serious
     assert {name: barriers for name, barriers in found.items() if barriers} == {}

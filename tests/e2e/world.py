@@ -1,7 +1,7 @@
 """A small broker for the browser, made by the use cases: people of every door, partners, clients and a week of trades.
 
     Northgate Markets Ltd, server MT5-LIVE
-      Alpha Partners (login) ← Beta Partners ← client Bruno Keller, account 800001 in USD
+      Alpha Partners (login) ← Beta Partners ← client Bruno Keller (login), account 800001 in USD
       Omega Partners (login)                 ← client Olga Nowak, account 800002 in USD
     No partner: client Cesar Ortega, account 800003 in EUR
 
@@ -201,6 +201,9 @@ def _clients(world: World) -> None:
             account_type_name="Standard",
             actor=SYSTEM,
         )
+        user = world.login("bruno@example.com", Role.TRADER) if name == "Bruno Keller" else None
+        if user is not None:
+            world.people["Bruno"] = user
         client = register_client(
             entity_id=world.entity.pk,
             brand_id=world.brand.pk,
@@ -209,6 +212,7 @@ def _clients(world: World) -> None:
             country=country,
             language="en",
             registered_at=START,
+            user_id=user.pk if user else None,
             actor=SYSTEM,
         )
         world.clients[name] = client
