@@ -15,13 +15,14 @@ class IbConfig(AppConfig):
         from backoffice.core.bench import register_suite
         from backoffice.core.schedule import register_periodic
         from funding.ledger.services.entries import register_derived_source
-        from ib import checks, events, permissions
+        from ib import checks, events, permissions, screens
         from ib.services import day_step, posting, runners
 
         permissions.register()
         checks.register()
         runners.register()
         events.subscribe()
+        screens.register()
         day_step.register()
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")
         register_periodic("ib.partitions", "ib.tasks.make_line_partitions", 3600)

@@ -55,9 +55,9 @@ def register() -> None:
     register_scope("ib.Agreement", _of_own_partner("partner__user"))
     register_scope("ib.CommissionLine", _lines_of_entities)
     register_scope("ib.CommissionLine", _own_lines)
-    # Cards and batches speak of every entity at once; they carry ids and sums, no names.
-    for label in ("ib.SettlementBatch", "ib.RateCardVersion", "ib.RateCardEntry"):
-        register_scope(label, _machinery)
+    register_scope("ib.SettlementBatch", _batches_of_entities)
+    # The rate card speaks of every entity at once; its versions carry counts and digests only.
+    register_scope("ib.RateCardVersion", _machinery)
 
 
 def own_subtree(actor: Actor) -> Q | None:
@@ -95,6 +95,13 @@ def _own_lines(actor: Actor) -> Q | None:
     from ib.models import Partner
 
     return Q(partner_id__in=Partner.objects.filter(user=actor.user_id).order_by().values("pk"))
+
+
+def _batches_of_entities(actor: Actor) -> Q | None:
+    """A settlement that paid partners of another entity too shows that entity's sums: it is for staff of both."""
+    if not actor.has_role(*READERS) or not actor.entity_ids:
+        return None
+    return Q(entity_ids__contained_by=sorted(actor.entity_ids))
 
 
 def _machinery(actor: Actor) -> Q | None:

@@ -285,11 +285,12 @@ ORDER BY number
 _TRADES = """
 INSERT INTO platform_ops_trade
     (server_id, ticket, leg, deal_revision, account_id, batch_id, server_symbol_id, position_ticket, side, volume_lots,
-     opened_at, closed_at, open_price, close_price, profit, swap, commission, fee, currency, business_day, is_cancelled)
+     opened_at, closed_at, open_price, close_price, profit, swap, commission, fee, currency, business_day, is_cancelled,
+     first_batch_id)
 SELECT deal.server_id, deal.ticket, deal.leg, deal.revision, deal.account_id, deal.batch_id, deal.server_symbol_id,
        deal.position_ticket, CASE deal.kind WHEN 0 THEN -1 ELSE 1 END, deal.volume_lots, deal.opened_at, deal.at,
        deal.open_price, deal.price, deal.profit, deal.swap, deal.commission, deal.fee, account.currency,
-       (deal.at AT TIME ZONE 'UTC')::date, false
+       (deal.at AT TIME ZONE 'UTC')::date, false, deal.batch_id
 FROM platform_ops_deal AS deal JOIN platform_ops_tradingaccount AS account ON account.id = deal.account_id
 ORDER BY deal.id
 """

@@ -114,6 +114,9 @@ class SettlementBatch(models.Model):
     lines = models.IntegerField(default=0)
     booked = models.JSONField(default=dict, help_text="Sum of the lines by currency, as decimal text.")
     line_digest = models.CharField(max_length=64, blank=True)
+    entity_ids = ArrayField(
+        models.BigIntegerField(), default=list, help_text="Legal entities whose partners it paid; it is theirs to see."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = ScopedQuerySet.as_manager()

@@ -1,11 +1,12 @@
 """What the desk shows. Every function takes the actor and answers only for rows behind the access door."""
 
-from ib.selectors.commissions import commission_by, latest_day, own_lines, staff_lines
+from ib.selectors.commissions import MAXIMUM_LINES, commission_by, latest_day, own_lines, staff_lines
 from ib.selectors.coverage import coverage, uncovered_trades
 from ib.selectors.explaining import explain_line, find_line
-from ib.selectors.partners import balances_of, clients_of, own_partner, subtree, tree_of_entities
+from ib.selectors.partners import balances_of, clients_of, own_partner, partner_of_login, subtree, tree_of_entities
 
 __all__ = [
+    "MAXIMUM_LINES",
     "balances_of",
     "clients_of",
     "commission_by",
@@ -15,6 +16,7 @@ __all__ = [
     "latest_day",
     "own_lines",
     "own_partner",
+    "partner_of_login",
     "staff_lines",
     "subtree",
     "tree_of_entities",

@@ -70,9 +70,14 @@ LIMIT %(limit)s
 """
 
 
+def partner_of_login(*, actor: Actor) -> Partner | None:
+    """The partner that the actor's login belongs to, if it belongs to one."""
+    return Partner.objects.filter(user=actor.user_id).first() if actor.user_id else None
+
+
 def own_partner(*, actor: Actor) -> Partner:
     """The partner that the actor's login belongs to. Raises NotFound for everybody else."""
-    partner = Partner.objects.filter(user=actor.user_id).first() if actor.user_id else None
+    partner = partner_of_login(actor=actor)
     if partner is None:
         raise NotFound("Your login belongs to no partner.")
     return partner

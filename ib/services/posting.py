@@ -39,16 +39,20 @@ def booking_days(days: Iterable[date]) -> list[BookingDay]:
     return result
 
 
-def post_sums(*, batch: SettlementBatch, sums: Sequence[BookedSum], actor: Actor) -> None:
-    """Posts the net of each partner; partners whose differences cancel out, and sums of zero, need no posting."""
+def post_sums(*, batch: SettlementBatch, sums: Sequence[BookedSum], actor: Actor) -> list[int]:
+    """Posts the net of each partner; partners whose differences cancel out, and sums of zero, need no posting.
+
+    Returns the legal entities whose partners have lines.
+    """
     net: dict[tuple[int, str, date, date], dict[int, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     entities = dict(Partner.objects.filter(pk__in={item.partner_id for item in sums}).values_list("pk", "entity_id"))
     for item in sums:
         net[entities[item.partner_id], item.currency, item.day, item.booked_day][item.partner_id] += item.amount
     entries = {key: {partner: amount for partner, amount in parts.items() if amount} for key, parts in net.items()}
     entries = {key: parts for key, parts in entries.items() if parts}
+    paid = sorted({key[0] for key in net})
     if not entries:
-        return
+        return paid
     accounts = get_accounts_bulk(
         specs=[
             *(_expense(entity_id, currency) for entity_id, currency, _, _ in entries),
@@ -59,6 +63,7 @@ def post_sums(*, batch: SettlementBatch, sums: Sequence[BookedSum], actor: Actor
     drafts = [_draft(batch, key, parts, ids) for key, parts in sorted(entries.items())]
     lock_ledger_posting()
     post_entries(drafts=drafts, actor=actor)
+    return paid
 
 
 def _draft(

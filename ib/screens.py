@@ -1,0 +1,74 @@
+"""Registers the desk's menu, cards, panels and portal pages; called when the application starts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db.models import Sum
+from django.urls import reverse
+
+from backoffice.core.access import visible_to
+from backoffice.core.types import Actor, Role
+from backoffice.ui.charts import line_chart
+from backoffice.ui.columns import money_html
+from backoffice.ui.dashboards import Card, register_card
+from backoffice.ui.navigation import register_page, register_section
+from ib import selectors
+from ib.models import CommissionLine, Partner
+
+DESK = "ib"
+CARD_DAYS = 30
+PAGES = (
+    ("Partners", "admin:ib_partner_changelist", "ib.view_partners", 10, "handshake"),
+    ("Partner tree", "admin:ib_tree", "ib.view_partners", 20, "account_tree"),
+    ("Introduced clients", "admin:ib_clientreferral_changelist", "ib.view_partners", 30, "group_add"),
+    ("Agreements", "admin:ib_agreement_changelist", "ib.view_partners", 40, "contract"),
+    ("Plans", "admin:ib_plan_changelist", "ib.view_plans", 50, "percent"),
+    ("Plan versions", "admin:ib_planversion_changelist", "ib.view_plans", 55, "history"),
+    ("Commission lines", "admin:ib_lines", "ib.view_commissions", 60, "receipt_long"),
+    ("Settle commissions", "admin:ib_settle", "ib.settle_commissions", 70, "play_arrow"),
+    ("Settlements", "admin:ib_settlementbatch_changelist", "ib.view_commissions", 80, "done_all"),
+    ("Coverage of trades", "admin:ib_coverage", "ib.view_commissions", 90, "fact_check"),
+)
+
+
+def register() -> None:
+    """Menu entries, cards, panels and the partner's portal."""
+    from ib.admin import partners, plans
+    from ib.portal import pages
+
+    register_section(DESK, "Partners", "handshake", 40)
+    for title, url_name, capability, order, icon in PAGES:
+        register_page(DESK, title, url_name, capability, order, icon=icon)
+    roles = (Role.PARTNER_MANAGER, Role.FINANCE, Role.ADMINISTRATOR)
+    register_card("ib.commissions", roles, commissions_card, order=40)
+    partners.register_panels()
+    plans.register_panels()
+    pages.register()
+
+
+def commissions_card(actor: Actor) -> Card | None:
+    """What partners earned on the last day that was settled, and over the last month."""
+    last = selectors.latest_day(actor=actor)
+    if last is None:
+        return None
+    lines = visible_to(CommissionLine.objects.all(), actor)
+    booked = {row["currency"]: row["sum"] for row in _sums(lines.filter(day=last), "currency")}
+    currency = max(booked, key=lambda code: abs(booked[code]), default="")
+    days = sorted({row["day"] for row in _sums(lines.filter(currency=currency), "day")})[-CARD_DAYS:]
+    by_day = {row["day"]: row["sum"] for row in _sums(lines.filter(currency=currency, day__in=days), "day")}
+    return Card(
+        title="Partner commissions",
+        figure=f"{booked.get(currency, Decimal(0)):,.2f} {currency}",
+        note=f"of {last}; {visible_to(Partner.objects.all(), actor).count():,} partners",
+        rows=tuple((code, money_html(amount, code)) for code, amount in sorted(booked.items())),
+        chart=line_chart(
+            [(day.isoformat(), by_day[day]) for day in days], title="Commission by business day", unit=currency
+        ),
+        url=reverse("admin:ib_lines"),
+        width=2,
+    )
+
+
+def _sums(lines, key: str):  # type: ignore[no-untyped-def]
+    return lines.values(key).annotate(sum=Sum("amount")).order_by(key)
