@@ -19,7 +19,8 @@ from backoffice.kernel.currency import Currency
 from backoffice.reports.types import BuiltReport, Cell, Column, ColumnType, Difference, Section
 
 LOTS_DIGITS = 2
-RATE_DIGITS = 6
+RATE_DIGITS = 4
+SIGNIFICANT_RATE_DIGITS = 8
 
 
 def cell_text(section: Section, row: tuple[Cell, ...], column: Column) -> str:
@@ -48,6 +49,11 @@ def shown_text(section: Section, row: tuple[Cell, ...], column: Column) -> str:
     whole, point, places = text.removeprefix("-").partition(".")
     grouped = f"{int(whole):,}{point}{places}"
     return f"\u2212{grouped}" if text.startswith("-") else grouped
+
+
+def shown_rate(value: Decimal) -> Decimal:
+    """A rate in eight significant digits, as reports state it; what was converted with it used all of them."""
+    return value.quantize(Decimal(1).scaleb(value.adjusted() - SIGNIFICANT_RATE_DIGITS + 1)) if value else value
 
 
 def _least_digits(section: Section, row: tuple[Cell, ...], column: Column) -> int:

@@ -22,6 +22,7 @@ from backoffice.core.models import AuditRecord
 from backoffice.core.types import Role
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput, Misconfigured, NotFound
 from backoffice.reports import signing
+from backoffice.reports.checks import signing_key_is_set
 from backoffice.reports.models import IssuedReport, SigningKey
 from backoffice.reports.renderers import pdf
 from backoffice.reports.renderers.pdf import ReportTooLong
@@ -325,3 +326,10 @@ def test_verify_report_fails_for_an_altered_file_and_works_offline(broker, tmp_p
         assert exit_status.value.code == 1
     with pytest.raises(CommandError):
         run("verify_report", str(file), "--signature", str(signature))
+
+
+def test_a_deployment_without_its_own_key_is_refused(settings):
+    settings.REPORT_SIGNING_KEY = ""
+    assert [message.id for message in signing_key_is_set(None)] == ["reports.E001"]
+    settings.REPORT_SIGNING_KEY = base64.b64encode(bytes(32)).decode()
+    assert signing_key_is_set(None) == []

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from backoffice.core.books import verify_books
+from backoffice.core.schedule import beat_schedule
 from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import Denied, NotFound
 from platform_ops.models import FxReferenceRate, Position, Quote
@@ -20,6 +21,7 @@ from risk import selectors
 from risk.models import ExposureRow, ExposureRun
 from risk.services import exposure as service
 from risk.services.exposure import calculate_exposure, recalculate_where_changed
+from risk.tasks import recalculate_exposure
 from risk.types import SymbolPrice
 from tests.risk import world
 
@@ -375,3 +377,9 @@ def test_the_command_prints_a_table_too(broker):
     out = io.StringIO()
     call_command("exposure", stdout=out, stderr=io.StringIO())
     assert "EURUSD" in out.getvalue()
+
+
+def test_the_scheduled_task_calculates(broker):
+    assert beat_schedule()["risk.exposure"]["task"] == recalculate_exposure.name
+    recalculate_exposure()
+    assert ExposureRun.objects.get().entity == broker

@@ -14,7 +14,6 @@ from decimal import Decimal
 
 from django.apps import apps
 
-from backoffice.kernel.decimals import round_decimal
 from backoffice.reports.definitions.daily_finance_facts import (
     ZERO,
     Balance,
@@ -24,6 +23,7 @@ from backoffice.reports.definitions.daily_finance_facts import (
     currencies_of_facts,
     read_facts,
 )
+from backoffice.reports.rules import shown_rate
 from backoffice.reports.sections import make_section, totals_by_currency
 from backoffice.reports.types import Built, Cell, Column, ColumnType, ReportDefinition, Section, Subject
 from platform_ops.types import DealKind
@@ -450,7 +450,10 @@ def _exposure_currencies(facts: Facts, conversion: Conversion) -> Section:
         "exposure_currencies",
         "Exposure at the end of the day by currency",
         columns,
-        [(row.currency, row.net_units, row.rate, row.notional) for row in found],
+        [
+            (row.currency, row.net_units, None if row.rate is None else shown_rate(row.rate), row.notional)
+            for row in found
+        ],
         empty_text="No open position at the end of the day.",
     )
 
@@ -504,7 +507,7 @@ def _rates(conversion: Conversion) -> Section:
     rows = []
     for code in sorted(conversion.used - {conversion.base}):
         rate = conversion.rates[code]
-        rows.append((code, round_decimal(rate.rate, 10), rate.fixed_on, rate.source))
+        rows.append((code, shown_rate(rate.rate), rate.fixed_on, rate.source))
     return make_section(
         "rates",
         f"Reference rates into {conversion.base}",
