@@ -27,7 +27,7 @@ def commission(*, lots: Decimal, amount_per_lot: Decimal, fx_rate: Decimal, curr
 
 def money_text(amount: Decimal, currency: str) -> str:
     """An amount as decimal text with the digits of its currency."""
-    return str(round_decimal(amount, Currency.of(currency).digits))
+    return f"{round_decimal(amount, Currency.of(currency).digits):f}"
 
 
 def line_reference(*, partner_id: int, trade_id: int, seq: int, day: date) -> str:

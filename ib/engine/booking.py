@@ -40,8 +40,13 @@ class BookingDay:
     booked_day: date
 
 
-# hash_record_extended may not change between versions of the server: hash partitions are built on it.
-LINE_HASH = "hash_record_extended(ROW({0}.partner_id, {0}.trade_id, {0}.seq, {0}.day, {0}.amount, {0}.currency), 0)"
+# These functions may not change between versions of the server: hash partitions are built on them. The key of the line is
+# the seed under which its amount is hashed; a hash of the whole row would be linear in its parts, and two amounts that
+# change places would leave the sum as it was.
+LINE_HASH = (
+    "hash_numeric_extended({0}.amount, hash_record_extended("
+    "ROW({0}.partner_id, {0}.trade_id, {0}.seq, {0}.day, {0}.currency), 0))"
+)
 
 
 # A frozen account takes no debit: what would be taken back from its partner waits until the account is released.
