@@ -145,6 +145,15 @@ class Trade(models.Model):
     deal_revision = models.IntegerField()
     account = models.ForeignKey(TradingAccount, on_delete=models.PROTECT, db_index=False, db_constraint=False)
     batch = models.ForeignKey("platform_ops.IngestBatch", on_delete=models.PROTECT, db_index=False, db_constraint=False)
+    first_batch = models.ForeignKey(
+        "platform_ops.IngestBatch",
+        on_delete=models.PROTECT,
+        null=True,
+        db_index=False,
+        db_constraint=False,
+        related_name="+",
+        help_text="Batch that made this row. While it is the last one too, nobody can have settled the trade before.",
+    )
     server_symbol = models.ForeignKey(ServerSymbol, on_delete=models.PROTECT, db_index=False, db_constraint=False)
     position_ticket = models.BigIntegerField()
     side = models.SmallIntegerField(choices=[(side.value, side.name.lower()) for side in Side])

@@ -48,6 +48,27 @@ SELECT %(server)s, staged.ticket, staged.leg, 0, account.id, %(batch)s, staged.k
  )
 """
 
+# What a staged row says and what the books say, column by column. What the row leaves out it does not deny.
+_TOLD = """(staged.kind, staged.entry, coalesce(nullif(staged.position_ticket, 0), deal.position_ticket),
+    coalesce(nullif(staged.order_ticket, 0), deal.order_ticket), symbol.id, staged.volume_lots, staged.price, staged.at,
+    coalesce(staged.open_price, deal.open_price), coalesce(staged.opened_at, deal.opened_at), staged.profit, staged.swap,
+    staged.commission, staged.fee, coalesce(staged.comment, ''))"""
+_KNOWN = """(deal.kind, deal.entry, deal.position_ticket, deal.order_ticket, deal.server_symbol_id, deal.volume_lots,
+    deal.price, deal.at, deal.open_price, deal.opened_at, deal.profit, deal.swap, deal.commission, deal.fee,
+    deal.comment)"""
+
+# How many staged rows stand in the books just as they say, on their own account: the new ones, and every repetition.
+_STANDS_AS_TOLD = f"""
+SELECT count(*)
+  FROM {STAGE} staged
+  {{account}}
+  JOIN platform_ops_currentdeal deal
+    ON deal.server_id = %(server)s AND deal.ticket = staged.ticket AND deal.leg = staged.leg
+   AND deal.account_id = account.id
+  {_SYMBOL}
+ WHERE {_TOLD} IS NOT DISTINCT FROM {_KNOWN}
+"""
+
 # `told`: rows that say something else than the current deal. `is_fresh`: no later source has told this row.
 # `fills`: a stale row that adds a fact which the current deal lacks.
 _INSERT_CORRECTIONS = f"""
@@ -69,14 +90,7 @@ WITH told AS MATERIALIZED (
       JOIN platform_ops_currentdeal deal
         ON deal.server_id = %(server)s AND deal.ticket = staged.ticket AND deal.leg = staged.leg
       {_SYMBOL}
-     WHERE (staged.kind, staged.entry, coalesce(nullif(staged.position_ticket, 0), deal.position_ticket),
-            coalesce(nullif(staged.order_ticket, 0), deal.order_ticket), symbol.id, staged.volume_lots, staged.price, staged.at,
-            coalesce(staged.open_price, deal.open_price), coalesce(staged.opened_at, deal.opened_at), staged.profit, staged.swap,
-            staged.commission, staged.fee, coalesce(staged.comment, ''))
-        IS DISTINCT FROM
-           (deal.kind, deal.entry, deal.position_ticket, deal.order_ticket, deal.server_symbol_id, deal.volume_lots,
-            deal.price, deal.at, deal.open_price, deal.opened_at, deal.profit, deal.swap, deal.commission, deal.fee,
-            deal.comment)
+     WHERE {_TOLD} IS DISTINCT FROM {_KNOWN}
 ), weighed AS (
     SELECT *, NOT is_fresh AND (
                (known_open_price IS NULL AND open_price IS NOT NULL)
@@ -177,6 +191,10 @@ def merge_stage(*, server_id: int, batch_id: int, as_of: datetime, staged: int) 
             cursor.execute(_INSERT_NEW.format(account=account), values)
             new_deals = cursor.rowcount
         if new_deals == staged:
+            return MergeOutcome(new_deals=new_deals)
+        # Most files repeat what is known and correct nothing; one pass tells.
+        cursor.execute(_STANDS_AS_TOLD.format(account=account), values)
+        if cursor.fetchone()[0] == staged:
             return MergeOutcome(new_deals=new_deals)
         _remove_repetitions(staged)
         cursor.execute(_FOREIGN_TICKET.format(account=account), values)

@@ -173,11 +173,15 @@ def prefixed(columns: str, prefix: str) -> str:
     return ", ".join(f"{prefix}.{name.strip()}" for name in columns.split(","))
 
 
-def _upsert(table: str, columns: str, facts: str, target: str, conflict: str) -> str:
-    """Brings a projection to its target. Only rows whose facts change are touched and take the batch's number."""
+def _upsert(table: str, columns: str, facts: str, target: str, conflict: str, born: str = "") -> str:
+    """Brings a projection to its target. Only rows whose facts change are touched and take the batch's number.
+
+    *born* is the column that keeps the number of the batch that made the row.
+    """
+    batches = ["batch_id", born] if born else ["batch_id"]
     return f"""
-    INSERT INTO {table} AS present ({columns}, batch_id)
-    SELECT {prefixed(columns, "target")}, %(batch)s FROM ({target}) target
+    INSERT INTO {table} AS present ({columns}, {", ".join(batches)})
+    SELECT {prefixed(columns, "target")}, {", ".join("%(batch)s" for _ in batches)} FROM ({target}) target
     ON CONFLICT {conflict} DO UPDATE SET {_assignments(facts)}, deal_revision = excluded.deal_revision,
         batch_id = excluded.batch_id
      WHERE ({prefixed(facts, "present")}) IS DISTINCT FROM ({prefixed(facts, "excluded")})
@@ -205,6 +209,7 @@ def _cancel(table: str, belongs: str, scope: str) -> str:
 
 
 _TRADE_KEY = "(server_id, ticket, leg)"
+_TRADE_BORN = "first_batch_id"
 _OPERATION_KEY = "(server_id, ticket, leg) WHERE NOT is_opening"
 _IS_OPERATION = "deal.kind NOT IN (0, 1, 13, 14)"
 
@@ -266,8 +271,8 @@ def _project(values: dict[str, int], *, deals: str, scope: str, fill: str, rows:
         run(fill)
         if rows >= ANALYZE_FROM_ROWS:
             cursor.execute("ANALYZE platform_ingest_touched")
-        trades = run(_upsert(trade, _TRADE_COLUMNS, TRADE_FACTS, plain, _TRADE_KEY))
-        trades += run(_upsert(trade, _TRADE_COLUMNS, TRADE_FACTS, walked, _TRADE_KEY))
+        trades = run(_upsert(trade, _TRADE_COLUMNS, TRADE_FACTS, plain, _TRADE_KEY, _TRADE_BORN))
+        trades += run(_upsert(trade, _TRADE_COLUMNS, TRADE_FACTS, walked, _TRADE_KEY, _TRADE_BORN))
         changed = run(_upsert(operation, _OPERATION_COLUMNS, OPERATION_FACTS, operations, _OPERATION_KEY))
         if revised:
             trades += run(_cancel(trade, _CLOSES, scope))

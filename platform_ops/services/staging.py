@@ -53,8 +53,11 @@ STAGE_COLUMNS = (
 
 # 0 buy, 1 sell, 13 buy canceled, 14 sell canceled: the rows that name a symbol.
 _IS_TRADE = "kind IN (0, 1, 13, 14)"
-_AMOUNT = "abs({0}) < 1e16 AND min_scale({0}) <= 8"
-_PRICE = "{0} > 0 AND {0} < 1e14 AND min_scale({0}) <= 10"
+# `scale` only reads a number's header; `min_scale`, which forgives zeros at the end, is asked only where it must be.
+_DIGITS = "(scale({0}) <= {1} OR min_scale({0}) <= {1})"
+_AMOUNT = "{0} > -1e16 AND {0} < 1e16 AND " + _DIGITS.format("{0}", 8)
+_PRICE = "{0} > 0 AND {0} < 1e14 AND " + _DIGITS.format("{0}", 10)
+_LOTS = "{0} >= 0 AND {0} < 1e12 AND " + _DIGITS.format("{0}", 8)
 _TIME = "{0} >= '1990-01-01Z' AND {0} < '2100-01-01Z'"
 
 # The constraints are named after the field that breaks them.
@@ -71,7 +74,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE} (
     order_ticket bigint NOT NULL CONSTRAINT order_ticket CHECK (order_ticket >= 0),
     symbol text CONSTRAINT symbol CHECK (coalesce(length(symbol) BETWEEN 1 AND 40, NOT {_IS_TRADE})),
     volume_lots numeric NOT NULL
-        CONSTRAINT volume_lots CHECK (volume_lots >= 0 AND volume_lots < 1e12 AND min_scale(volume_lots) <= 8),
+        CONSTRAINT volume_lots CHECK ({_LOTS.format("volume_lots")}),
     price numeric CONSTRAINT price CHECK (coalesce({_PRICE.format("price")}, NOT {_IS_TRADE})),
     at timestamptz NOT NULL CONSTRAINT at CHECK ({_TIME.format("at")}),
     open_price numeric CONSTRAINT open_price CHECK ({_PRICE.format("open_price")}),
@@ -84,6 +87,9 @@ CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE} (
 ) ON COMMIT DELETE ROWS
 """
 _COPY = f"COPY {STAGE} ({', '.join(STAGE_COLUMNS)}) FROM STDIN WITH (FORMAT csv)"
+
+# Looking at all twenty columns would take a quarter of the time that copying them takes.
+_JOINED_BY = "ticket, leg, login, currency, account_id, symbol"
 
 _LINE = re.compile(r"line (\d+)")
 _COLUMN = re.compile(r"column (\w+)")
@@ -155,7 +161,7 @@ def stage_csv(source: CsvSource) -> int:
             raise _refusal(error) from error
         count = int(cursor.rowcount)
         if count >= ANALYZE_FROM_ROWS:
-            cursor.execute(f"ANALYZE {STAGE}")
+            cursor.execute(f"ANALYZE {STAGE} ({_JOINED_BY})")
         return count
 
 

@@ -210,7 +210,6 @@ def make_trade(
         "open_price": Decimal("1.1"),
     }
     deal = make_deal(
-        account,
         **shared,
         **money,
         kind=DealKind.SELL if side is Side.BUY else DealKind.BUY,
@@ -230,6 +229,7 @@ def make_trade(
         "close_price": Decimal("1.2"),
         "currency": account.currency,
         "business_day": business_day_of(at),
+        "first_batch": batch,
     }
     return Trade.objects.create(**{**values, **fields})
 
