@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.db.models import Q
 
-from backoffice.core.access import ScopeProvider, declare_capability, register_scope, role_entity_scope
+from backoffice.core.access import ScopeProvider, declare_capability, register_scope, role_entity_scope, visible_to
 from backoffice.core.types import Actor, Role
 
 VIEW_PLATFORM = "platform.view_platform"
@@ -55,11 +56,9 @@ def register() -> None:
     declare_capability(MANAGE_CATALOGUE, _OPERATORS)
     declare_capability(RUN_BUSINESS_DAY, (*_OPERATORS, Role.FINANCE))
     declare_capability(HOLD_BUSINESS_DAY, (Role.FINANCE, Role.ADMINISTRATOR))
-    declare_capability(MANAGE_CATALOGUE, _OPERATORS)
-    declare_capability(RUN_BUSINESS_DAY, (*_OPERATORS, Role.FINANCE))
-    declare_capability(HOLD_BUSINESS_DAY, (Role.FINANCE, Role.ADMINISTRATOR))
     for label, (account_path, entity_path) in _SCOPED.items():
         register_scope(label, role_entity_scope(entity_path, *WHOLE_ENTITY_ROLES))
+        register_scope(label, _accounts_of_visible_clients(account_path))
         register_scope(label, _own_accounts(account_path))
     for label, entity_path in (
         ("platform_ops.TradingServer", "entity"),
@@ -73,6 +72,19 @@ def register() -> None:
         register_scope(label, role_entity_scope(entity_path, *WHOLE_ENTITY_ROLES))
     for label in ("Symbol", "SymbolGroup", "SymbolSpec", "Quote", "DailyPrice", "FxReferenceRate"):
         register_scope(f"platform_ops.{label}", _every_member_of_staff)
+
+
+def _accounts_of_visible_clients(account_path: str) -> ScopeProvider:
+    """Staff who see a client (their own, their team's, one opened to them) see the client's accounts too."""
+    whole_entity = frozenset(str(role) for role in WHOLE_ENTITY_ROLES)
+
+    def provider(actor: Actor) -> Q | None:
+        if not actor.is_staff or actor.has_role(*whole_entity):
+            return None
+        clients = visible_to(apps.get_model("crm", "Client")._default_manager.all(), actor)
+        return Q(**{f"{account_path}client__in": clients.values("pk")})
+
+    return provider
 
 
 def _own_accounts(account_path: str) -> ScopeProvider:

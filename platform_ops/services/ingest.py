@@ -19,7 +19,7 @@ from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput, NotFound
 from platform_ops.events import TRADES_CHANGED
 from platform_ops.locks import lock_server
-from platform_ops.models import IngestBatch, StatementImport, TradingServer
+from platform_ops.models import Deal, IngestBatch, StatementImport, TradingServer
 from platform_ops.services.merging import MergeOutcome, merge_stage, relink_positions
 from platform_ops.services.openings import refresh_openings
 from platform_ops.services.projections import Projected, project_batch
@@ -110,7 +110,9 @@ def _ingest(
     if rows:
         with pinned_plans(rows):
             projected = project_batch(batch_id=batch_id, low=low, rows=rows, has_corrections=rows > merged.new_deals)
-    openings = _refresh_openings(batch_id=batch_id, low=low, statement=statement, has_rows=bool(rows))
+    openings = _refresh_openings(
+        server_id=server_id, batch_id=batch_id, low=low, statement=statement, has_rows=bool(rows)
+    )
     batch = IngestBatch(
         server_id=server_id,
         statement=statement,
@@ -161,20 +163,19 @@ def _refuse_future(as_of: datetime) -> None:
             )
 
 
-def _refresh_openings(*, batch_id: int, low: int, statement: StatementImport | None, has_rows: bool) -> int:
+def _refresh_openings(
+    *, server_id: int, batch_id: int, low: int, statement: StatementImport | None, has_rows: bool
+) -> int:
     """Openings of the accounts that have statements and that this load touched."""
     accounts = set() if statement is None else {statement.account_id}
     if has_rows:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                SELECT DISTINCT told.account_id FROM platform_ops_statementimport told
-                 WHERE told.state = 'stored' AND told.repeats_id IS NULL AND told.account_id IN (
-                    SELECT deal.account_id FROM platform_ops_deal deal WHERE deal.id > %s AND deal.batch_id = %s)
-                """,
-                [low, batch_id],
-            )
-            accounts |= {account_id for (account_id,) in cursor.fetchall()}
+        told = StatementImport.objects.filter(
+            server_id=server_id, state=StatementImport.State.STORED, repeats__isnull=True
+        )
+        with_files = sorted(set(told.values_list("account_id", flat=True)) - accounts - {None})
+        if with_files:
+            touched = Deal.objects.filter(pk__gt=low, batch_id=batch_id, account_id__in=with_files)
+            accounts |= set(touched.values_list("account_id", flat=True).distinct())
     return sum(
         refresh_openings(account_id=account_id, batch_id=batch_id)
         for account_id in sorted(account for account in accounts if account is not None)

@@ -65,7 +65,7 @@ def test_upload_preview_confirm_import_and_see_the_result(desk: Browser) -> None
 
     # then: the preview shows what is in it, and nothing is booked
     page = desk.get(confirm).content.decode()
-    assert "1005.00" in page
+    assert "1,005.00" in page
     assert "Agrees" in page
     assert re.search(r"1 file to import on live, 4 new rows", page)
     assert not Deal.objects.exists()
