@@ -139,13 +139,29 @@ def _rounding_step(line: LineFacts, target: Decimal) -> ExplainedStep:
     return ExplainedStep("Rounding", f"Once, to {places}, a half away from zero.", _money(target, line))
 
 
+CAUSES = {
+    "range": "at the settlement of the day",
+    "batch": "as the trade came in",
+    "card": "after a change of tree, agreement or plan",
+    "referral": "after the client's introducer changed",
+    "referral_end": "after the client's introduction ended",
+    "symbol_mapped": "after the symbol was mapped",
+    "account_assigned": "after the account was given to its client",
+}
+
+
+def cause_text(cause: str) -> str:
+    """Why something was settled, in words: `batch:12` is \"as the trade came in\"."""
+    return CAUSES.get(cause.partition(":")[0], cause)
+
+
 def _booked_text(line: LineFacts) -> str:
     if line.booked_day != line.day:
         return (
             f"Booked on {line.booked_day:%Y-%m-%d}, because the books of {line.day:%Y-%m-%d} were closed already"
-            f" (line {line.reference}, {line.cause})."
+            f" ({cause_text(line.cause)})."
         )
-    return f"Booked on {line.booked_day:%Y-%m-%d} (line {line.reference}, {line.cause})."
+    return f"Booked on {line.booked_day:%Y-%m-%d}, {cause_text(line.cause)}."
 
 
 def _money(amount: Decimal, line: LineFacts) -> str:

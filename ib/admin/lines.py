@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from backoffice.core.types import Actor
-from backoffice.ui.columns import computed, moment, money, number, text
+from backoffice.ui.columns import computed, moment, money, money_html, number, text
 from backoffice.ui.views import DeskPage, DeskTablePage, register_desk_page
 from ib import selectors
 from ib.admin.forms import day_field
@@ -48,14 +48,14 @@ class LinesPage(DeskTablePage):
         moment("day", title="Business day"),
         text("partner_reference", title="Partner"),
         text("partner_name", title="Name"),
-        number("trade_ticket", title="Trade", digits=0),
+        text("trade_ticket", title="Trade"),
         number("level", title="Level", digits=0),
-        number("base_lots", title="Lots"),
+        number("base_lots", title="Lots", digits=2),
         number("amount_per_lot", title="Per lot"),
         text("rate_currency", title="In"),
         money("amount", currency="currency", title="Booked"),
         moment("booked_day", title="In the books of"),
-        number("batch_id", title="Settlement", digits=0),
+        text("batch_id", title="Settlement"),
     )
     empty_text = "No line matches."
 
@@ -88,6 +88,7 @@ class LinePage(DeskPage):
         return {
             "title": f"Commission line {facts.reference}",
             "facts": facts,
+            "amount": money_html(facts.amount, facts.currency),
             "explanation": explanation,
             "steps": explanation.steps,
         }

@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.db.models import Count
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from backoffice.core.access import visible_to
@@ -211,7 +212,7 @@ def _versions(plan: Plan, actor: Actor) -> SafeString:
                 version.get_state_display(),
                 _day(validity, "lower"),
                 _day(validity, "upper"),
-                "; ".join(str(rule) for rule in version.rules.all()) or "no rules",
+                format_html_join("", "{}<br>", ((str(rule),) for rule in version.rules.all())) or "no rules",
             ]
         )
     return table(["Version", "State", "From", "Until", "Rules"], rows)

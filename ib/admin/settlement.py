@@ -20,6 +20,7 @@ from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_pag
 from ib import selectors
 from ib.admin.forms import RangeForm, day_field
 from ib.models import SettlementBatch
+from ib.rules import cause_text
 from ib.services.settlement import days_to_settle, settle_range
 from ib.types import EXCLUSION_TEXTS, Coverage, CoverageRow, Exclusion
 
@@ -86,7 +87,7 @@ class SettlementBatchAdmin(DeskModelAdmin):
         "created_shown",
         "purpose",
         "day",
-        "cause",
+        "cause_shown",
         "trades_shown",
         "lines_shown",
         "booked_shown",
@@ -98,6 +99,7 @@ class SettlementBatchAdmin(DeskModelAdmin):
     empty_text = "Nothing was settled yet."
 
     created_shown = moment_column("created_at", title="Settled at", order="created_at")
+    cause_shown = computed_column(lambda batch: cause_text(batch.cause), title="Why", order="cause")
     trades_shown = number_column("trades", title="Trades", digits=0, order="trades")
     lines_shown = number_column("lines", title="Lines", digits=0, order="lines")
     booked_shown = computed_column(
@@ -165,7 +167,7 @@ class UncoveredPage(DeskTablePage):
     desk, slug, title, capability = "ib", "uncovered", "Trades without commission", "ib.view_commissions"
     filter_form = UncoveredFilter
     columns = (
-        number("ticket", title="Ticket", digits=0),
+        text("ticket", title="Ticket"),
         moment("day", title="Business day"),
         state(lambda row: row.status.value.capitalize(), title="State", tones=COVERAGE_TONES),
         computed(lambda row: EXCLUSION_TEXTS[row.reason] if row.reason else "booked and due differ", title="Because"),

@@ -45,7 +45,7 @@ def _reference(line: OwnLine) -> Any:
 LINE_COLUMNS = (
     moment("day", title="Business day"),
     computed(_reference, title="Line"),
-    number("ticket", title="Trade", digits=0),
+    text("ticket", title="Trade"),
     text("source", title="From"),
     text("symbol", title="Symbol"),
     number("level", title="Level", digits=0),
@@ -56,7 +56,7 @@ EXPORT_COLUMNS = (
     moment("day", title="Business day"),
     text("reference", title="Line"),
     moment("closed_at", title="Closed at (UTC)"),
-    number("ticket", title="Trade"),
+    text("ticket", title="Trade"),
     text("source", title="From"),
     text("symbol", title="Symbol"),
     text("symbol_group", title="Symbol group"),

@@ -14,12 +14,15 @@ from backoffice.core.access import authorise
 from backoffice.core.types import Actor
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import Retryable
+from ib.engine import booking
 from ib.engine import card as sql
 from ib.locks import SETTLEMENT_LOCK_TIMEOUT_MS, limit_waiting, lock_card_compilation
 from ib.models import ConfigChange, Partner, RateCardVersion
 from ib.services.shards import enqueue_days
 
 ATTEMPTS_TO_PIN = 5
+TRADES_OF_A_CHANGE = 10
+"""Trades that a changed (direct partner, symbol group) is taken to concern, to choose how the days are looked for."""
 
 
 def compile_rate_card(*, actor: Actor) -> RateCardVersion:
@@ -117,5 +120,10 @@ def _activate(*, version: RateCardVersion, active: RateCardVersion | None) -> No
 
 def _affected_days() -> list[date]:
     with connection.cursor() as cursor:
+        cursor.execute("ANALYZE ib_card_changed")
+        cursor.execute("SELECT count(*) FROM ib_card_changed")
+        booking.pin_plan(cursor.fetchone()[0] * TRADES_OF_A_CHANGE)
         cursor.execute(sql.AFFECTED_DAYS)
-        return [row[0] for row in cursor.fetchall()]
+        days = [row[0] for row in cursor.fetchall()]
+    booking.free_plan()
+    return days

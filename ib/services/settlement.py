@@ -137,10 +137,10 @@ def days_to_settle(*, from_day: date, to_day: date) -> list[date]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT day::date FROM generate_series(%s::date, %s::date, interval '1 day') AS day
-            WHERE EXISTS (SELECT 1 FROM platform_ops_trade AS t WHERE t.business_day = day::date)
-               OR EXISTS (SELECT 1 FROM ib_commissionline AS l WHERE l.day = day::date)
-            ORDER BY day
+            SELECT series.moment::date FROM generate_series(%s::date, %s::date, interval '1 day') AS series(moment)
+            WHERE EXISTS (SELECT 1 FROM platform_ops_trade AS t WHERE t.business_day = series.moment::date)
+               OR EXISTS (SELECT 1 FROM ib_commissionline AS l WHERE l.day = series.moment::date)
+            ORDER BY series.moment
             """,
             [from_day, to_day],
         )
