@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from backoffice.core.access import ScopedQuerySet
 from backoffice.core.fields import CurrencyField
+from backoffice.core.history import keep_history
 from backoffice.core.models import LegalEntity
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
@@ -46,6 +47,7 @@ class AccountGroup(models.Model):
         return self.name
 
 
+@keep_history(per_statement=True)
 class TradingAccount(models.Model):
     """An account on a server. Without a client it waits in the queue of unassigned accounts."""
 

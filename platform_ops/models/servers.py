@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.db import models
 
+from backoffice.core.history import keep_history
 from backoffice.core.models import LegalEntity
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
 
 
+@keep_history()
 class TradingServer(models.Model):
     """A MetaTrader (or other) server of a legal entity; its zone turns server-local times into UTC."""
 

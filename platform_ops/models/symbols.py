@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from backoffice.core.fields import CurrencyField, LotsField, PriceField
+from backoffice.core.history import keep_history
 from backoffice.kernel import clock
 from platform_ops.models.servers import TradingServer
 
@@ -52,6 +53,7 @@ class Symbol(models.Model):
         return self.code
 
 
+@keep_history(per_statement=True)
 class ServerSymbol(models.Model):
     """A symbol as one server names it (`EURUSD.m`). Without a canonical symbol its trades wait, stored and counted."""
 
@@ -73,6 +75,7 @@ class ServerSymbol(models.Model):
         return f"{self.name} on {self.server}"
 
 
+@keep_history(per_statement=True)
 class SymbolSpec(models.Model):
     """How a symbol is traded during a time: contract size, digits, pip size, swaps, margin."""
 
