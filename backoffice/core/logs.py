@@ -97,6 +97,9 @@ def configure(config: dict[str, Any]) -> None:
                 "celery.beat": routine,
                 "celery.worker.strategy": routine,
                 "celery.app.trace": routine,
+                "weasyprint": routine,
+                "weasyprint.progress": routine,
+                "fontTools": routine,
             },
         }
     )

@@ -9,7 +9,16 @@ from django.db import models
 from platform_ops.models import BalanceOperation, CurrentDeal, Position, Trade
 
 _NATURAL = {"server_id": "server__code", "account_id": "account__login", "server_symbol_id": "server_symbol__name"}
-_ARRIVAL = {"id", "batch_id", "first_batch_id", "revision", "deal_revision", "stated_as_of", "recorded_at", "statement_id"}
+_ARRIVAL = {
+    "id",
+    "batch_id",
+    "first_batch_id",
+    "revision",
+    "deal_revision",
+    "stated_as_of",
+    "recorded_at",
+    "statement_id",
+}
 
 
 def state_of_books() -> dict[str, list[tuple[Any, ...]]]:

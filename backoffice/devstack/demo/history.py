@@ -13,6 +13,7 @@ from backoffice.devstack.demo.catalogue import SYMBOLS
 from backoffice.devstack.demo.seed import SERVERS, Seeding
 from backoffice.devstack.demo.world import BUSINESS_DAYS, business_days_until
 from backoffice.kernel.business_day import business_day_of, day_bounds
+from backoffice.reports.services import issue, schedules
 from funding.services import deposits
 from platform_ops.services import prices, rates
 from platform_ops.services.business_day import run_business_day
@@ -40,6 +41,8 @@ def write_history(seeding: Seeding) -> None:
         for server_id in seeding.servers.values():
             run_business_day(server_id=server_id, day=day, actor=Actor.system("business_day"))
     _store_last_quotes(seeding)
+    seeding.say("the finance report of the last day")
+    _issue_reports(seeding)
 
 
 def record_of(deal: DemoDeal, account_id: int, symbol_name: str) -> IngestRecord:
@@ -136,3 +139,22 @@ def _store_last_quotes(seeding: Seeding) -> None:
     at = day_bounds(seeding.world.last_day)[1] - timedelta(minutes=1)
     latest = {seeding.symbols[symbol.code]: seeding.world.paths.bid_ask(symbol.code, at) for symbol in SYMBOLS}
     prices.store_quotes(quotes=latest, at=at, source="demo")
+
+
+def _issue_reports(seeding: Seeding) -> None:
+    """The report of the last day in both formats; from now on each closed business day issues its own."""
+    for report_format in ("csv", "pdf"):
+        issue.issue_report(
+            definition="daily_finance",
+            entity_id=seeding.entity.pk,
+            as_of=seeding.world.last_day,
+            format=report_format,
+            actor=seeding.actor,
+        )
+        schedules.set_schedule(
+            entity_id=seeding.entity.pk,
+            definition="daily_finance",
+            format=report_format,
+            is_enabled=True,
+            actor=seeding.actor,
+        )
