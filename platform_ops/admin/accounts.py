@@ -174,9 +174,11 @@ class AccountDimensionAdmin(DeskModelAdmin):
     """Dated facts on accounts, written by the desks that own them."""
 
     view_capability = VIEW_PLATFORM
-    list_display = ("account_shown", "dimension", "value", "validity")
+    list_display = ("account_shown", "dimension", "value", "from_shown", "until_shown")
     list_select_related = ("account",)
     list_filter = ("dimension",)
     search_fields = ("account__login", "value")
 
     account_shown = link_column("account", title="Account", order="account__login")
+    from_shown = moment_column("validity__lower", title="From", order="validity")
+    until_shown = moment_column("validity__upper", title="Until")

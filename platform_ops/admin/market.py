@@ -135,7 +135,7 @@ class SymbolSpecAdmin(DeskModelAdmin):
     view_capability = VIEW_PLATFORM
     is_reference_data = True
     list_display = (
-        "symbol_shown", "validity", "digits", "contract", "pip", "profit_mode", "margin_currency", "leverage_maximum",
+        "symbol_shown", "from_shown", "until_shown", "digits", "contract", "pip", "profit_mode", "margin_currency", "leverage_maximum",
         "swap_long_points", "swap_short_points", "triple_swap_weekday",
     )  # fmt: skip
     list_select_related = ("symbol",)
@@ -143,6 +143,8 @@ class SymbolSpecAdmin(DeskModelAdmin):
     search_fields = ("symbol__code",)
 
     symbol_shown = link_column("symbol", title="Symbol", order="symbol__code")
+    from_shown = moment_column("validity__lower", title="From", order="validity")
+    until_shown = moment_column("validity__upper", title="Until")
     contract = number_column("contract_size", title="Contract size")
     pip = number_column("pip_size", title="Pip size")
 

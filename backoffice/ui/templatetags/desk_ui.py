@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.contrib.postgres.fields import DateTimeRangeField
 from django.db import models
 from django.forms import BoundField, CheckboxSelectMultiple, RadioSelect
 
@@ -46,6 +47,17 @@ def json_value(field: Any) -> str:
     """The indented text of a read-only JSON field of a detail page; "" for every other field."""
     value = _model_value(field, models.JSONField)
     return json.dumps(value, ensure_ascii=False, indent=2, default=str) if value not in (None, {}, []) else ""
+
+
+@register.filter
+def range_text(field: Any) -> str:
+    """A read-only validity of a detail page in words; "" for every other field."""
+    value = _model_value(field, DateTimeRangeField)
+    if value is None:
+        return ""
+    start, end = (format_time(moment) if moment else "" for moment in (value.lower, value.upper))
+    parts = [f"from {start}" if start else "", f"until {end}" if end else ""]
+    return " ".join(part for part in parts if part) or "always"
 
 
 @register.filter

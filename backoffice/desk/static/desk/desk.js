@@ -98,5 +98,15 @@
 
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-back]")) window.history.back();
+    for (const menu of document.querySelectorAll("details.bo-more[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const menu = document.querySelector("details.bo-more[open]");
+    if (event.key !== "Escape" || !menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
   });
 })();
