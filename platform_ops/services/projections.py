@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from platform_ops.services.staging import ANALYZE_FROM_ROWS
@@ -173,15 +173,22 @@ def prefixed(columns: str, prefix: str) -> str:
     return ", ".join(f"{prefix}.{name.strip()}" for name in columns.split(","))
 
 
-def _upsert(table: str, columns: str, facts: str, target: str, conflict: str, born: str = "") -> str:
+def _upsert(
+    table: str, columns: str, facts: str, target: str, conflict: str, born: str = "", *, are_new: bool = False
+) -> str:
     """Brings a projection to its target. Only rows whose facts change are touched and take the batch's number.
 
-    *born* is the column that keeps the number of the batch that made the row.
+    *born* is the column that keeps the number of the batch that made the row. *are_new* says that none of the rows can
+    stand already, which saves looking.
     """
     batches = ["batch_id", born] if born else ["batch_id"]
-    return f"""
+    insert = f"""
     INSERT INTO {table} AS present ({columns}, {", ".join(batches)})
     SELECT {prefixed(columns, "target")}, {", ".join("%(batch)s" for _ in batches)} FROM ({target}) target
+    """
+    if are_new:
+        return insert
+    return f"""{insert}
     ON CONFLICT {conflict} DO UPDATE SET {_assignments(facts)}, deal_revision = excluded.deal_revision,
         batch_id = excluded.batch_id
      WHERE ({prefixed(facts, "present")}) IS DISTINCT FROM ({prefixed(facts, "excluded")})
@@ -271,9 +278,22 @@ def _project(values: dict[str, int], *, deals: str, scope: str, fill: str, rows:
         run(fill)
         if rows >= ANALYZE_FROM_ROWS:
             cursor.execute("ANALYZE platform_ingest_touched")
-        trades = run(_upsert(trade, _TRADE_COLUMNS, TRADE_FACTS, plain, _TRADE_KEY, _TRADE_BORN))
+        trade_of_plain = (trade, _TRADE_COLUMNS, TRADE_FACTS, plain, _TRADE_KEY, _TRADE_BORN)
+        operation_of_deal = (operation, _OPERATION_COLUMNS, OPERATION_FACTS, operations, _OPERATION_KEY)
+        trades = changed = 0
+        try:
+            if not revised:
+                # Every deal is new, and so is what follows from it alone: nothing has to be looked up row by row.
+                with transaction.atomic():
+                    trades = run(_upsert(*trade_of_plain, are_new=True))
+                    changed = run(_upsert(*operation_of_deal, are_new=True))
+        except IntegrityError:
+            # Only where a row without a deal stands in the way, which no load has made.
+            revised = True
+        if revised:
+            trades = run(_upsert(*trade_of_plain))
+            changed = run(_upsert(*operation_of_deal))
         trades += run(_upsert(trade, _TRADE_COLUMNS, TRADE_FACTS, walked, _TRADE_KEY, _TRADE_BORN))
-        changed = run(_upsert(operation, _OPERATION_COLUMNS, OPERATION_FACTS, operations, _OPERATION_KEY))
         if revised:
             trades += run(_cancel(trade, _CLOSES, scope))
             changed += run(_cancel(operation, _IS_OPERATION, scope))

@@ -108,6 +108,18 @@ def test_invented_rows_are_named_and_count_as_nothing_afterwards() -> None:
     assert found() == {}
 
 
+def test_an_invented_row_does_not_stand_in_the_way_of_its_real_deal() -> None:
+    trade = Trade.objects.get(ticket=12)
+    trade.pk, trade.ticket, trade.profit = None, 13, Decimal(99)
+    trade.save(force_insert=True)
+
+    data = statement_of(Ticket(13, "7.00"), deposit="0.00", opening="1055.00", printed="2024 March 8, 10:00")
+    import_statement(server_code="live", data=data, file_name="t.htm", actor=SYSTEM)
+
+    assert Trade.objects.get(ticket=13).profit == Decimal(7)
+    assert "platform.trades_equal_deals" not in found()
+
+
 def test_a_statement_that_the_books_do_not_give_is_named() -> None:
     StatementImport.objects.update(stated_balance=Decimal("1055.01"))
 
