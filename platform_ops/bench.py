@@ -56,7 +56,7 @@ class Scale:
     accounts: int
 
 
-SCALES = {"smoke": Scale(20_000, 2_000), "std": Scale(500_000, 50_000), "big": Scale(5_000_000, 50_000)}
+SCALES = {"smoke": Scale(20_000, 2_000), "std": Scale(250_000, 50_000), "big": Scale(5_000_000, 50_000)}
 
 OURS, MERGE = "ours: deals, trades, positions", "ours: deals only, checked and merged once"
 AGAIN = "ours: the same file again"
@@ -102,7 +102,7 @@ class _Bench:
             Comparison("ingest: deals, trades, positions", OURS, COPY_KEYED),
             Comparison("ingest: all duplicates", AGAIN, COPY, target=2.3),
         ]
-        return Contest("ingest", "deals", contenders, comparisons)
+        return Contest("ingest", "deals", contenders, comparisons, rounds=2)
 
     def _make_catalogue(self) -> None:
         specification = catalogue.Specification(

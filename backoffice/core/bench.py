@@ -34,7 +34,8 @@ class Contender:
     `units` is how much of the work it does: a slow rival may do a sample, times are compared per unit. `checksums` says
     what it produced, by name; contenders that state the same name must agree. `notes` are further figures of the last
     run, such as `lines` or `p99_ms`; to them are added `milliseconds`, `microseconds_per_unit`, `wal_bytes` and, where
-    there are `lines`, `wal_bytes_per_line`.
+    there are `lines`, `wal_bytes_per_line`. `turns` is the number of rounds it takes part in, from the first on, when
+    fewer than all are enough: for a slow one, or one whose figure says little.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Contender:
     clean: Callable[[], None] | None = None
     checksums: Callable[[], Mapping[str, Any]] | None = None
     notes: Callable[[], Mapping[str, float]] | None = None
+    turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ def _run_contest(contest: Contest, *, size: str, rounds: int, say: Say) -> list[
     for number in range(1, rounds + 1):
         stated: dict[str, dict[str, Any]] = {}
         for contender in contest.contenders:
+            if contender.turns is not None and number > contender.turns:
+                continue
             elapsed = _take_turn(contender, measured[contender.name], stated)
             say(f"  round {number}: {contender.name} {elapsed:.3f} s")
         for what, found in stated.items():
@@ -135,7 +139,7 @@ def _run_contest(contest: Contest, *, size: str, rounds: int, say: Say) -> list[
                 )
     contenders = {contender.name: contender for contender in contest.contenders}
     return [
-        _row(contest, comparison, contenders=contenders, measured=measured, size=size, rounds=rounds)
+        _row(contest, comparison, contenders=contenders, measured=measured, size=size)
         for comparison in contest.comparisons
     ]
 
@@ -174,7 +178,6 @@ def _row(
     contenders: Mapping[str, Contender],
     measured: Mapping[str, _Measured],
     size: str,
-    rounds: int,
 ) -> dict[str, Any]:
     ours, peer = contenders[comparison.ours], contenders[comparison.peer]
     ours_seconds, peer_seconds = measured[ours.name].seconds, measured[peer.name].seconds
@@ -192,7 +195,7 @@ def _row(
         "target": comparison.target,
         "unit": contest.unit,
         "size": size,
-        "rounds": rounds,
+        "rounds": min(len(ours_seconds), len(peer_seconds)),
         "ours_name": ours.name,
         "peer_name": peer.name,
         "ours_units": ours.units,

@@ -15,11 +15,13 @@ PRODUCT_DECIMALS = 18
 FX_TABLE = f"""
 fx AS MATERIALIZED (
     SELECT wanted.day, pair.rate_currency, pair.reward_currency,
-           round(fx_cross(wanted.day, pair.rate_currency, pair.reward_currency), {RATE_DECIMALS}) AS rate,
-           quoted.day AS rate_day
+           round(crossed.rate, {RATE_DECIMALS}) AS rate, quoted.day AS rate_day
     FROM unnest(%(days)s::date[]) AS wanted(day)
     CROSS JOIN unnest(%(rate_currencies)s::text[], %(reward_currencies)s::text[])
         AS pair(rate_currency, reward_currency)
+    CROSS JOIN LATERAL (
+        SELECT fx_cross(wanted.day, pair.rate_currency, pair.reward_currency) AS rate OFFSET 0
+    ) AS crossed
     CROSS JOIN LATERAL (
         SELECT max(complete.date) AS day FROM (
             SELECT reference.date FROM platform_ops_fxrateused AS reference
@@ -30,6 +32,6 @@ fx AS MATERIALIZED (
             HAVING count(*) = CASE WHEN 'EUR' IN (pair.rate_currency, pair.reward_currency) THEN 1 ELSE 2 END
         ) AS complete
     ) AS quoted
-    WHERE fx_cross(wanted.day, pair.rate_currency, pair.reward_currency) > 0
+    WHERE crossed.rate > 0
 )
 """  # noqa: S608 - own text

@@ -101,17 +101,29 @@ CONVERSION = """
 
 
 def target_select(scope: Scope) -> str:
-    """The target of every (trade, partner) of the scope; the statement must define `fx` (see `FX_TABLE`)."""
-    return f"""
-    SELECT card.beneficiary_id AS partner_id, trade.id AS trade_id, trade.business_day AS day,
-           card.id AS card_entry_id, card.rule_id, card.level, card.path,
-           trade.volume_lots AS base_lots, card.amount_per_lot, card.rate_currency,
-           fx.rate AS fx_rate, fx.rate_day AS fx_date, card.reward_currency AS currency,
-           round(round(trade.volume_lots * card.amount_per_lot * fx.rate, {PRODUCT_DECIMALS}),
-                 card.reward_digits::integer) AS target
-    {trades_on_the_card(scope)}
-    JOIN fx {CONVERSION}
+    """The target of every (trade, partner) of the scope; the statement must define `fx` (see `FX_TABLE`).
+
+    OFFSET 0 has the card joined before the rates: by the day alone every trade would meet every pair of currencies first.
     """
+    return f"""
+    SELECT valued.beneficiary_id AS partner_id, valued.trade_id, valued.business_day AS day,
+           valued.card_entry_id, valued.rule_id, valued.level, valued.path,
+           valued.volume_lots AS base_lots, valued.amount_per_lot, valued.rate_currency,
+           fx.rate AS fx_rate, fx.rate_day AS fx_date, valued.reward_currency AS currency,
+           round(round(valued.volume_lots * valued.amount_per_lot * fx.rate, {PRODUCT_DECIMALS}),
+                 valued.reward_digits::integer) AS target
+    FROM (
+        SELECT trade.id AS trade_id, trade.business_day, trade.volume_lots, card.id AS card_entry_id,
+               card.beneficiary_id, card.rule_id, card.level, card.path, card.amount_per_lot, card.rate_currency,
+               card.reward_currency, card.reward_digits
+        {trades_on_the_card(scope)}
+        OFFSET 0
+    ) AS valued
+    JOIN fx
+      ON fx.day = valued.business_day
+     AND fx.rate_currency = valued.rate_currency
+     AND fx.reward_currency = valued.reward_currency
+    """  # noqa: S608 - own text
 
 
 def new_lines_select(scope: Scope) -> str:
