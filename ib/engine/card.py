@@ -6,6 +6,8 @@ entry that is still true keeps its row and its id, one that is not is set aside,
 
 from __future__ import annotations
 
+# Partners are placed first and rated then: the other way round every chain would meet every rule of its level. The planner
+# cannot know that (it expects a handful of rows from the ranges), so the steps are fenced by MATERIALIZED.
 # A chain of partners is followed only as far up as some rule pays; the path stops a cycle that tampering made.
 CREATE_BUILD = """
 CREATE TEMP TABLE ib_card_build ON COMMIT DROP AS
@@ -27,13 +29,13 @@ chain AS (
     CROSS JOIN deepest
     WHERE chain.level < deepest.level AND edge.parent_id <> ALL(chain.path)
 ),
-promise AS (
+promise AS MATERIALIZED (
     SELECT agreement.partner_id, version.id AS version_id, agreement.validity * version.validity AS validity
     FROM ib_agreement AS agreement
     JOIN ib_planversion AS version
       ON version.plan_id = agreement.plan_id AND version.state = 'published' AND version.validity && agreement.validity
 ),
-rate AS (
+rate AS MATERIALIZED (
     SELECT DISTINCT ON (rule.version_id, rule.level, symbol_group.id)
            rule.version_id, rule.level, symbol_group.id AS symbol_group_id, rule.id AS rule_id, rule.amount_per_lot,
            rule.currency AS rate_currency
@@ -42,17 +44,22 @@ rate AS (
       ON rule.symbol_group_id IS NULL OR rule.symbol_group_id = symbol_group.id
     ORDER BY rule.version_id, rule.level, symbol_group.id, rule.symbol_group_id NULLS LAST
 ),
-entry AS (
-    SELECT chain.direct_partner_id, rate.symbol_group_id, chain.beneficiary_id, chain.level, chain.path, rate.rule_id,
-           rate.amount_per_lot, rate.rate_currency, partner.currency AS reward_currency, digits.digits AS reward_digits,
-           lower(chain.validity * promise.validity) AS valid_from,
-           upper(chain.validity * promise.validity) AS valid_to
+placed AS MATERIALIZED (
+    SELECT chain.direct_partner_id, chain.beneficiary_id, chain.level, chain.path, promise.version_id,
+           partner.currency AS reward_currency, digits.digits AS reward_digits,
+           chain.validity * promise.validity AS validity
     FROM chain
     JOIN promise ON promise.partner_id = chain.beneficiary_id AND promise.validity && chain.validity
-    JOIN rate ON rate.version_id = promise.version_id AND rate.level = chain.level
     JOIN ib_partner AS partner ON partner.id = chain.beneficiary_id
     JOIN unnest(%(currencies)s::text[], %(digits)s::smallint[]) AS digits(currency, digits)
       ON digits.currency = partner.currency
+),
+entry AS (
+    SELECT placed.direct_partner_id, rate.symbol_group_id, placed.beneficiary_id, placed.level, placed.path,
+           rate.rule_id, rate.amount_per_lot, rate.rate_currency, placed.reward_currency, placed.reward_digits,
+           lower(placed.validity) AS valid_from, upper(placed.validity) AS valid_to
+    FROM placed
+    JOIN rate ON rate.version_id = placed.version_id AND rate.level = placed.level
     WHERE rate.amount_per_lot > 0
 )
 SELECT entry.*,
@@ -102,7 +109,9 @@ INSERT INTO ib_ratecardentry AS known
      rate_currency, reward_currency, reward_digits, valid_from, valid_to, is_current)
 SELECT content_key, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
        rate_currency, reward_currency, reward_digits, valid_from, valid_to, true
-FROM ib_card_build
+FROM ib_card_build AS build
+WHERE NOT EXISTS (
+    SELECT 1 FROM ib_ratecardentry AS current WHERE current.is_current AND current.content_key = build.content_key)
 ORDER BY direct_partner_id, symbol_group_id, level
 ON CONFLICT (content_key) DO UPDATE SET is_current = true WHERE NOT known.is_current
 """

@@ -50,12 +50,9 @@ def pin_current_card(*, actor: Actor) -> RateCardVersion | None:
     """Holds the active version until the caller's transaction ends; None if it is out of date and must be compiled."""
     for _ in range(ATTEMPTS_TO_PIN):
         # FOR SHARE waits for a compilation that is about to replace the row, and then no longer finds it active.
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM ib_ratecardversion WHERE is_active FOR SHARE")
-            row = cursor.fetchone()
-        if row is not None:
-            version = RateCardVersion.objects.get(pk=row[0])
-            return None if is_outdated(version) else version
+        found = list(RateCardVersion.objects.raw("SELECT * FROM ib_ratecardversion WHERE is_active FOR SHARE"))
+        if found:
+            return None if is_outdated(found[0]) else found[0]
         if not RateCardVersion.objects.filter(is_active=True).exists():
             return None
     raise Retryable("The rate card changes all the time; try again.", code="rate_card_busy")
@@ -63,9 +60,13 @@ def pin_current_card(*, actor: Actor) -> RateCardVersion | None:
 
 def is_outdated(version: RateCardVersion) -> bool:
     """Whether the set-up changed since the version was compiled."""
-    if ConfigChange.objects.exists():
-        return True
-    return version.symbol_groups != _symbol_groups()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM ib_configchange)"
+            " OR %s::bigint[] IS DISTINCT FROM ARRAY(SELECT id FROM platform_ops_symbolgroup ORDER BY id)",
+            [version.symbol_groups],
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def _symbol_groups() -> list[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -45,8 +46,8 @@ crash_points.declare(
 Finish = Callable[[dict[str, Any]], None]
 
 
-class CardReplacedError(Exception):
-    """The rate card went out of date between compiling and pinning; the settlement starts again."""
+class CardOutdatedError(Exception):
+    """The set-up changed since the rate card was compiled; it is compiled outside, and the settlement starts again."""
 
 
 @dataclass(slots=True)
@@ -154,14 +155,13 @@ def _settle(
     started = time.monotonic()
     compare_all = False
     for _ in range(ATTEMPTS):
-        ensure_current_card(actor=actor)
         ensure_line_partitions(days)
         try:
             return _settle_once(
                 claim=claim, work=work, actor=actor, finish=finish, started=started, compare_all=compare_all
             )
-        except CardReplacedError:
-            continue
+        except CardOutdatedError:
+            ensure_current_card(actor=actor)
         except Conflict as error:
             # The day was closed, or an account frozen, between looking and posting; the next look sees it.
             if error.code not in {"day_closed", "account_frozen"}:
@@ -180,7 +180,7 @@ def _settle_once(
     limit_waiting(SETTLEMENT_LOCK_TIMEOUT_MS)
     card = pin_current_card(actor=actor)
     if card is None:
-        raise CardReplacedError
+        raise CardOutdatedError
     batch = _claim(claim, card)
     if batch is None:
         result = _result_of(claim)
@@ -221,7 +221,12 @@ def _claim(claim: SettlementBatch, card: RateCardVersion) -> SettlementBatch | N
             ],
         )
         row = cursor.fetchone()
-    return SettlementBatch.objects.get(pk=row[0]) if row else None
+    if row is None:
+        return None
+    batch = copy(claim)
+    batch.pk, batch.card = row[0], card
+    batch._state.adding = False
+    return batch
 
 
 def _book_day(state: _Booking, *, day: date) -> None:
@@ -238,8 +243,7 @@ def _book_day(state: _Booking, *, day: date) -> None:
 
 def _book_ingest_batch(state: _Booking, *, ingest_batch_id: int, compare_all: bool) -> None:
     """New trades get their first lines without looking for earlier ones; changed trades are compared with the books."""
-    state.trades = _count("batch_id = %s AND NOT is_cancelled", [ingest_batch_id])
-    days, changed, changed_days = _sort_trades(ingest_batch_id)
+    state.trades, days, changed, changed_days = _sort_trades(ingest_batch_id)
     lock_days(shared=days, exclusive=changed_days)
     compared = days if compare_all else _days_settled_before(days)
     if compared:
@@ -286,22 +290,23 @@ def _result_of(claim: SettlementBatch) -> SettlementResult:
 
 
 def _days_of_batch(ingest_batch_id: int) -> list[date]:
-    """Days on which the batch's trades closed: their partitions must be there.
-
-    A day that a trade has left needs none: what was booked for it stands in a partition that exists.
-    """
+    """The days whose partitions the batch may need. Days on which its trades were before have theirs already."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM platform_ops_ingestbatch WHERE id = %s", [ingest_batch_id])
-        if cursor.fetchone() is None:
-            raise NotFound("No such ingest batch.", ingest_batch_id=ingest_batch_id)
-        cursor.execute("SELECT DISTINCT business_day FROM platform_ops_trade WHERE batch_id = %s", [ingest_batch_id])
-        return sorted(row[0] for row in cursor.fetchall())
+        cursor.execute(
+            "SELECT DISTINCT t.business_day FROM platform_ops_ingestbatch AS batch"
+            " LEFT JOIN platform_ops_trade AS t ON t.batch_id = batch.id WHERE batch.id = %s",
+            [ingest_batch_id],
+        )
+        rows = cursor.fetchall()
+    if not rows:
+        raise NotFound("No such ingest batch.", ingest_batch_id=ingest_batch_id)
+    return sorted(row[0] for row in rows if row[0] is not None)
 
 
 # A trade is new in its batch if that batch made its row: nobody can have settled it before. The deals are not asked:
 # looking up a deal for every trade took as long as writing the lines.
 _SORT_TRADES = """
-SELECT t.business_day, array_agg(t.id) FILTER (WHERE t.first_batch_id IS DISTINCT FROM t.batch_id)
+SELECT t.business_day, count(*) FILTER (WHERE NOT t.is_cancelled), array_agg(t.id) FILTER (WHERE t.first_batch_id IS DISTINCT FROM t.batch_id)
 FROM platform_ops_trade AS t
 WHERE t.batch_id = %s
 GROUP BY t.business_day ORDER BY t.business_day
@@ -314,18 +319,18 @@ WHERE t.id = ANY(%s)
 """
 
 
-def _sort_trades(ingest_batch_id: int) -> tuple[list[date], list[int], list[date]]:
-    """(days of the batch, trades that existed before it, every day those have ever closed on)."""
+def _sort_trades(ingest_batch_id: int) -> tuple[int, list[date], list[int], list[date]]:
+    """(number of trades, days of the batch, trades that existed before it, every day those have ever closed on)."""
     with connection.cursor() as cursor:
         cursor.execute(_SORT_TRADES, [ingest_batch_id])
         rows = cursor.fetchall()
-        days = [row[0] for row in rows]
-        changed = sorted(trade_id for row in rows for trade_id in row[1] or [])
+        trades, days = sum(row[1] for row in rows), [row[0] for row in rows]
+        changed = sorted(trade_id for row in rows for trade_id in row[2] or [])
         if not changed:
-            return days, [], []
+            return trades, days, [], []
         cursor.execute(_EARLIER_DAYS, [changed])
         earlier = {row[0] for row in cursor.fetchall()}
-    return days, changed, sorted(earlier | {row[0] for row in rows if row[1]})
+    return trades, days, changed, sorted(earlier | {row[0] for row in rows if row[2]})
 
 
 def _days_settled_before(days: Iterable[date]) -> list[date]:
