@@ -22,6 +22,7 @@ class ClientAdmin(DeskModelAdmin):
     """Clients that the viewer may see: their own, their team's, or those of their legal entities."""
 
     view_capability = "crm.view_clients"
+    export_capability = "crm.export_client"
     list_display = (
         "reference",
         "full_name",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.urls import reverse
 
 from backoffice.core.access import visible_to
@@ -12,6 +12,7 @@ from backoffice.core.types import Actor, Role
 from backoffice.ui.charts import line_chart
 from backoffice.ui.columns import money_html
 from backoffice.ui.dashboards import Card, register_card
+from backoffice.ui.formats import currency_digits, format_amount
 from backoffice.ui.navigation import register_page, register_section
 from ib import selectors
 from ib.models import CommissionLine, Partner
@@ -53,17 +54,22 @@ def commissions_card(actor: Actor) -> Card | None:
     if last is None:
         return None
     lines = visible_to(CommissionLine.objects.all(), actor)
-    booked = {row["currency"]: row["sum"] for row in _sums(lines.filter(day=last), "currency")}
-    currency = max(booked, key=lambda code: abs(booked[code]), default="")
+    of_day = list(_sums(lines.filter(day=last), "currency"))
+    booked = {row["currency"]: row["sum"] for row in of_day}
+    # Amounts of different currencies cannot be compared; the one most lines are in speaks for the day.
+    currency = max(of_day, key=lambda row: row["lines"])["currency"] if of_day else ""
     days = sorted({row["day"] for row in _sums(lines.filter(currency=currency), "day")})[-CARD_DAYS:]
     by_day = {row["day"]: row["sum"] for row in _sums(lines.filter(currency=currency, day__in=days), "day")}
     return Card(
         title="Partner commissions",
-        figure=f"{booked.get(currency, Decimal(0)):,.2f} {currency}",
+        figure=format_amount(booked.get(currency, Decimal(0)), currency),
         note=f"of {last}; {visible_to(Partner.objects.all(), actor).count():,} partners",
         rows=tuple((code, money_html(amount, code)) for code, amount in sorted(booked.items())),
         chart=line_chart(
-            [(day.isoformat(), by_day[day]) for day in days], title="Commission by business day", unit=currency
+            [(day.isoformat(), by_day[day]) for day in days],
+            title="Commission by business day",
+            unit=currency,
+            digits=currency_digits(currency),
         ),
         url=reverse("admin:ib_lines"),
         width=2,
@@ -71,4 +77,4 @@ def commissions_card(actor: Actor) -> Card | None:
 
 
 def _sums(lines, key: str):  # type: ignore[no-untyped-def]
-    return lines.values(key).annotate(sum=Sum("amount")).order_by(key)
+    return lines.values(key).annotate(sum=Sum("amount"), lines=Count("amount")).order_by(key)

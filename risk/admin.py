@@ -31,7 +31,7 @@ STALE_AFTER_SECONDS = 90
 """An exposure older than this is shown as stale: the calculation or the worker stands still."""
 
 REFRESH_SECONDS = 5
-CARD_SYMBOLS = 6
+CARD_SYMBOLS = 12
 BAR_HALF_WIDTH = 50
 MOST_PRICE_DIGITS = 6
 

@@ -178,6 +178,7 @@ class IssuedReportAdmin(DeskModelAdmin):
     view_capability = "reports.view_report"
     list_display = (
         "file_name",
+        "download_shown",
         "report_shown",
         "as_of_shown",
         "entity_shown",
@@ -186,7 +187,6 @@ class IssuedReportAdmin(DeskModelAdmin):
         "size_shown",
         "issued_shown",
         "issued_by",
-        "download_shown",
     )
     list_select_related = ("entity",)
     list_filter = ("definition", "format", ("entity", admin.RelatedOnlyFieldListFilter), "as_of")

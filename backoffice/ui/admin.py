@@ -52,6 +52,8 @@ HISTORY_LIMIT = 200
 class BoundedPaginator(Paginator):
     """Counts no further than LIST_COUNT_LIMIT, so that a list of millions opens as fast as one of hundreds."""
 
+    limit = LIST_COUNT_LIMIT
+
     @cached_property
     def count(self) -> int:
         """The number of rows, or one more than the limit where there are more."""
