@@ -135,7 +135,11 @@ def booked() -> dict[tuple[int, int], Decimal]:
     return {key: amount for key, amount in sums.items() if amount}
 
 
-@settings(max_examples=int(os.environ.get("SETTLEMENT_ORACLE_EXAMPLES", "25")), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("SETTLEMENT_ORACLE_EXAMPLES", "25")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(data=st.data())
 def test_any_sequence_of_changes_and_settlements_ends_with_what_the_naive_walk_says(data):
     start = transaction.savepoint()
