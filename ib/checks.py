@@ -94,6 +94,24 @@ ORDER BY 1
 """
 
 
+_LINES_EXPLAINED = """
+SELECT line.partner_id, line.trade_id, line.seq, line.day, line.amount, line.target, line.explained, line.booked
+FROM (
+    SELECT found.partner_id, found.trade_id, found.seq, found.day, found.amount, found.target,
+           round(round(found.base_lots * found.amount_per_lot * found.fx_rate, 18), entry.reward_digits::integer) AS explained,
+           sum(found.amount) OVER (PARTITION BY found.partner_id, found.trade_id, found.day ORDER BY found.seq) AS booked
+    FROM ib_commissionline AS found LEFT JOIN ib_ratecardentry AS entry ON entry.id = found.card_entry_id
+) AS line
+WHERE line.booked <> line.target OR line.explained <> line.target
+ORDER BY line.day, line.trade_id, line.partner_id, line.seq
+"""
+
+
+def lines_explained() -> CheckOutcome:
+    """Every line's target is what its own lots, rate and conversion give, and all lines of a trade so far sum to it."""
+    return rows_of_query(_LINES_EXPLAINED)
+
+
 def lines_equal_accruals() -> CheckOutcome:
     """Per partner, currency and settlement: the sum of the lines is what the accrued account received."""
     return rows_of_query(_LINES_EQUAL_ACCRUALS)
@@ -121,6 +139,7 @@ def tree_acyclic() -> CheckOutcome:
 
 def register() -> None:
     """Adds the checks to the registry."""
+    register_check("ib.lines_explained", lines_explained)
     register_check("ib.lines_equal_accruals", lines_equal_accruals)
     register_check("ib.lines_equal_batches", lines_equal_batches)
     register_check("ib.line_sequence_gapless", line_sequence_gapless)

@@ -65,7 +65,8 @@ def test_an_altered_amount_is_named_by_partner_trade_and_settlement():
         line.trade_id,
     )
     found = failing()
-    assert set(found) == {"ib.lines_equal_accruals", "ib.lines_equal_batches"}
+    assert set(found) == {"ib.lines_explained", "ib.lines_equal_accruals", "ib.lines_equal_batches"}
+    assert [row["trade_id"] for row in found["ib.lines_explained"]] == [line.trade_id]
     assert found["ib.lines_equal_accruals"][0]["partner"] == direct.reference
     assert Decimal(found["ib.lines_equal_accruals"][0]["difference"]) == Decimal(8) - line.amount
     proof = prove_range(from_day=MONDAY, to_day=MONDAY, actor=SYSTEM)
@@ -83,7 +84,7 @@ def test_a_removed_line_is_missed_by_sum_count_and_proof():
 def test_an_amount_moved_between_two_lines_of_one_partner_is_found_by_the_digest():
     _, (direct, _) = settled_broker()
     tamper("UPDATE ib_commissionline SET amount = 21 - amount, target = 21 - target WHERE partner_id = %s", direct.pk)
-    assert set(failing()) == {"ib.lines_equal_batches"}
+    assert set(failing()) == {"ib.lines_explained", "ib.lines_equal_batches"}
 
 
 def test_a_gap_in_the_sequence_is_named():
