@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,14 @@ print(os.stat(f"/proc/{cursor.fetchone()[0]}").st_uid)
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Path]:
-    """A clone with its own copy of the wheels, all below a folder of mode 0700."""
-    closed = tmp_path / "closed"
+def clone() -> Iterator[Path]:
+    """A clone with its own copy of the wheels, all below a folder of mode 0700.
+
+    It stands outside pytest's own folders: those are closed to every other user, however deep a worker's are.
+    """
+    reachable = Path(tempfile.mkdtemp(prefix="closed-clone-"))
+    reachable.chmod(0o711)
+    closed = reachable / "closed"
     closed.mkdir(mode=0o700)
     folder = closed / "clone"
     shutil.copytree(PROJECT_FOLDER / "backoffice" / "devstack", folder / "backoffice" / "devstack")
@@ -50,6 +56,7 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     home = _pointed(folder)
     if home is not None:
         shutil.rmtree(home, ignore_errors=True)
+    shutil.rmtree(reachable)
 
 
 def _pointed(clone: Path) -> Path | None:
@@ -138,15 +145,13 @@ def test_reset_removes_the_private_folder_too(clone: Path) -> None:
     assert not (clone / "var" / "devstack").exists()
 
 
-def test_plain_user_serves_an_own_closed_clone(clone: Path, tmp_path: Path) -> None:
+def test_plain_user_serves_an_own_closed_clone(clone: Path) -> None:
     user = _plain_user()
     python = _system_python()
     closed = clone.parent
     for folder, _, files in os.walk(closed):
         for path in (folder, *(os.path.join(folder, name) for name in files)):
             os.chown(path, user.pw_uid, user.pw_gid)
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o711)  # pytest's own folders; the clone's parent stays closed
     modes = _modes(clone)
 
     done = _devstack(
