@@ -80,7 +80,7 @@ class _Bench:
         units = self.all_units
         contenders = [
             Contender(ONE, self._settle_alone, units, prepare=self.world.reset, notes=_count_lines,
-                      checksums=self._checksums_of_ours, clean=self._export),
+                      checksums=self._checksums_of_ours, clean=self._export, turns=1),
             Contender(AGAIN, self._settle_again, self.part_units, checksums=self._nothing_new, turns=1),
             Contender(PROOF, self._prove, self.part_units, turns=1),
             Contender(DELTA, self._settle_corrections, units, prepare=self._correct,
@@ -88,7 +88,7 @@ class _Bench:
             self._copy(COPY_ONE, keyed=True, connections=1, turns=1),
             self._copy(COPY_TWO, keyed=True, connections=2),
             self._copy(BARE_TWO, keyed=False, connections=2),
-            Contender(DUCK, self.duck.compute, units, checksums=self.duck.checksums),
+            Contender(DUCK, self.duck.compute, units, checksums=self.duck.checksums, turns=1),
             Contender(ORM, lambda: naive.settle_with_the_orm(self.orm_sample), len(self.orm_sample),
                       prepare=_empty_lines, checksums=lambda: {"ORM sample": checksum_of("TRUE")}, turns=1),
             Contender(CACHED, lambda: naive.settle_with_dictionaries(self.tables, self.cached_sample),
