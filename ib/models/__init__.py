@@ -2,6 +2,7 @@
 
 from ib.models.partners import ClientReferral, Partner, PartnerEdge
 from ib.models.plans import Agreement, Plan, PlanRule, PlanVersion
+from ib.models.quarantine import QuarantinedTrade
 from ib.models.settlement import CommissionLine, ConfigChange, RateCardEntry, RateCardVersion, SettlementBatch
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Plan",
     "PlanRule",
     "PlanVersion",
+    "QuarantinedTrade",
     "RateCardEntry",
     "RateCardVersion",
     "SettlementBatch",
