@@ -9,12 +9,14 @@ from backoffice.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+_own_folder = tempfile.TemporaryDirectory(prefix="backoffice-test-")  # removed when the process ends
 # Whitenoise wants the folder to be there; tests serve static files from where the apps keep them.
-STATIC_ROOT = Path(tempfile.mkdtemp(prefix="backoffice-test-static-"))
+STATIC_ROOT = Path(_own_folder.name) / "static"
+STATIC_ROOT.mkdir()
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": tempfile.mkdtemp(prefix="backoffice-test-files-")},
+        "OPTIONS": {"location": f"{_own_folder.name}/files"},
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }

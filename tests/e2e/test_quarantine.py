@@ -1,11 +1,10 @@
-"""A synthetic statement goes in by the desk's screen; a damaged one goes into quarantine with row and field."""
+"""A damaged statement given by the desk's screen goes into quarantine with row and field."""
 
 from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
 
-from backoffice.core.services import jobs
 from backoffice.core.types import Role
 from platform_ops.models import Deal, StatementImport, TradingAccount
 from tests.contracts.statement_builders import mt4_money, mt4_statement, mt4_trade
@@ -36,30 +35,6 @@ def _give(visitor: Visitor, name: str, text: str) -> None:
     page.get_by_label("Trading server").select_option(label="MT5-LIVE")
     page.get_by_label("Statements").set_input_files({"name": name, "mimeType": "text/html", "buffer": text.encode()})
     page.get_by_role("button", name="Continue").click()
-
-
-def test_an_operator_imports_a_statement_and_sees_its_figures(arrive: Arrive, world: World) -> None:
-    # given an operator, and the file of an account that nobody knows
-    visitor = arrive()
-    visitor.sign_in_as(world.person(Role.PLATFORM_OPERATIONS))
-    page = visitor.page
-    # when they give the file
-    _give(visitor, "statement.htm", STATEMENT)
-    # then they see what is in it, and nothing is booked yet
-    preview = page.get_by_role("row", name="statement.htm")
-    for shown in ("1001", "new", "59.50", "1,059.50", "Agrees"):
-        expect(preview).to_contain_text(shown)
-    assert not TradingAccount.objects.filter(login="1001").exists()
-    # when they confirm, and a worker takes the job up
-    page.get_by_role("button", name="Import").click()
-    page.get_by_text("0 of 1 files are done.").wait_for()
-    assert jobs.run_ready(kind="platform.import_statement", owner="e2e") == 1
-    # then the page notices by itself and leads to the figures
-    page.get_by_text("1 of 1 files are done.").wait_for()
-    page.get_by_role("link", name="statement.htm").click()
-    expect(page.locator("#panel-figures")).to_contain_text("1,059.50")
-    imported = StatementImport.objects.get()
-    assert (imported.state, imported.matches_statement, imported.new_deals) == ("stored", True, 5)
 
 
 def test_a_damaged_statement_is_quarantined_with_its_row_and_field(arrive: Arrive, world: World) -> None:
