@@ -1,12 +1,15 @@
 """Tables that every desk needs once."""
 
+from backoffice.core.models.api_keys import ApiKey
 from backoffice.core.models.audit import AuditRecord, AuditSeal
 from backoffice.core.models.delivery import IdempotencyRecord, OutboxEvent
 from backoffice.core.models.entities import Brand, LegalEntity
 from backoffice.core.models.jobs import Job, JobRun, ProcessHeartbeat
 from backoffice.core.models.users import Team, TeamMembership, User
+from backoffice.core.models.webhooks import PublicEvent, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
+    "ApiKey",
     "AuditRecord",
     "AuditSeal",
     "Brand",
@@ -16,7 +19,10 @@ __all__ = [
     "LegalEntity",
     "OutboxEvent",
     "ProcessHeartbeat",
+    "PublicEvent",
     "Team",
     "TeamMembership",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

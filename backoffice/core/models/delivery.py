@@ -21,6 +21,7 @@ class IdempotencyRecord(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["scope", "key"], name="core_idempotency_key_unique")]
+        indexes = [models.Index(fields=["created_at"], name="core_idempotency_made")]
 
     def __str__(self) -> str:
         return f"{self.scope}:{self.key}"

@@ -49,6 +49,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     language = models.CharField(max_length=10, default="en")
     is_active = models.BooleanField(default=True)
+    is_service = models.BooleanField(
+        default=False, help_text="Another system: acts through API keys only, and can do nothing in a browser."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = UserManager()
