@@ -5,8 +5,10 @@ from backoffice.core.models.audit import AuditRecord, AuditSeal
 from backoffice.core.models.delivery import IdempotencyRecord, OutboxEvent
 from backoffice.core.models.entities import Brand, LegalEntity
 from backoffice.core.models.jobs import Job, JobRun, ProcessHeartbeat
+from backoffice.core.models.switches import Switch, SwitchStop
 from backoffice.core.models.users import Team, TeamMembership, User
 from backoffice.core.models.webhooks import PublicEvent, WebhookDelivery, WebhookEndpoint
+from backoffice.core.models.work import Severity, WorkDelivery, WorkItem, WorkItemEvent, WorkItemMute
 
 __all__ = [
     "ApiKey",
@@ -20,9 +22,16 @@ __all__ = [
     "OutboxEvent",
     "ProcessHeartbeat",
     "PublicEvent",
+    "Severity",
+    "Switch",
+    "SwitchStop",
     "Team",
     "TeamMembership",
     "User",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "WorkDelivery",
+    "WorkItem",
+    "WorkItemEvent",
+    "WorkItemMute",
 ]
