@@ -61,40 +61,52 @@ def _visible_client(client_id: int, actor: Actor) -> Client:
 def register_accounts(*, server_id: int, stage: str) -> bool:
     """Registers the unknown logins of a staging table, unassigned. Returns whether its rows name accounts by login.
 
+    Only what the books do not have leaves the database: a file of a busy server names tens of thousands of known logins.
     Raises InvalidInput when rows name accounts in both ways, name one of another server, or state a currency that the
     account does not have.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT account_id, login, currency FROM {stage} GROUP BY account_id, login, currency")  # noqa: S608 -- a constant table
+        cursor.execute(f"SELECT bool_or(account_id IS NOT NULL), bool_or(account_id IS NULL) FROM {stage}")  # noqa: S608 -- a constant table
+        by_id, by_login = cursor.fetchone()
+        if by_id and by_login:
+            raise InvalidInput("A batch names its accounts by login or by id, not both.", field="account_id")
+        if by_id:
+            cursor.execute(_FOREIGN_ACCOUNT.format(stage=stage), {"server": server_id})
+            if foreign := cursor.fetchone():
+                raise InvalidInput("The account is not on this server.", field="account_id", value=foreign[0])
+            return False
+        cursor.execute(_UNKNOWN_LOGINS.format(stage=stage), {"server": server_id})
         named = cursor.fetchall()
-    ids = {account_id for account_id, _, _ in named if account_id is not None}
-    currencies = {login: currency for account_id, login, currency in named if account_id is None}
-    if ids and currencies:
-        raise InvalidInput("A batch names its accounts by login or by id, not both.", field="account_id")
-    if ids:
-        known = set(TradingAccount.objects.filter(server_id=server_id, pk__in=ids).values_list("pk", flat=True))
-        if foreign := ids - known:
-            raise InvalidInput("The account is not on this server.", field="account_id", value=min(foreign))
-        return False
-    if len(currencies) != len(named):
-        raise InvalidInput("A login stands in the batch with two currencies.", field="currency")
-    _register_logins(server_id=server_id, currencies=currencies)
+    _register_logins(server_id=server_id, named=named)
     return True
 
 
-def _register_logins(*, server_id: int, currencies: dict[str, str | None]) -> None:
-    known = dict(
-        TradingAccount.objects.filter(server_id=server_id, login__in=currencies).values_list("login", "currency")
-    )
-    unknown = []
-    for login, currency in currencies.items():
-        if login in known:
-            if currency is not None and Currency.of(currency).code != known[login]:
-                raise InvalidInput(
-                    f"Account {login} is in {known[login]}, not in {currency}.", field="currency", value=currency
-                )
+_FOREIGN_ACCOUNT = """
+SELECT min(staged.account_id) FROM {stage} AS staged
+ WHERE NOT EXISTS (SELECT 1 FROM platform_ops_tradingaccount AS account
+                    WHERE account.server_id = %(server)s AND account.id = staged.account_id)
+HAVING count(*) > 0
+"""
+_UNKNOWN_LOGINS = """
+SELECT DISTINCT staged.login, staged.currency, account.currency
+  FROM {stage} AS staged
+  LEFT JOIN platform_ops_tradingaccount AS account ON account.server_id = %(server)s AND account.login = staged.login
+ WHERE account.id IS NULL OR staged.currency <> account.currency
+ ORDER BY staged.login, staged.currency
+"""
+
+
+def _register_logins(*, server_id: int, named: list[tuple[str, str | None, str | None]]) -> None:
+    """Each of *named* is a login, the currency its rows state, and the currency of the account where there is one."""
+    unknown: dict[str, TradingAccount] = {}
+    for login, stated, known in named:
+        if known is not None:
+            if stated is not None and Currency.of(stated).code != known:
+                raise InvalidInput(f"Account {login} is in {known}, not in {stated}.", field="currency", value=stated)
             continue
-        if currency is None:
+        if login in unknown:
+            raise InvalidInput(f"Login {login} stands in the batch with two currencies.", field="currency")
+        if stated is None:
             raise InvalidInput(f"Account {login} is unknown and its currency is missing.", field="currency")
-        unknown.append(TradingAccount(server_id=server_id, login=login, currency=Currency.of(currency).code))
-    TradingAccount.objects.bulk_create(unknown, batch_size=INSERT_BATCH_SIZE)
+        unknown[login] = TradingAccount(server_id=server_id, login=login, currency=Currency.of(stated).code)
+    TradingAccount.objects.bulk_create(unknown.values(), batch_size=INSERT_BATCH_SIZE)
