@@ -54,11 +54,22 @@ def unseal(sealed: str, *, purpose: str) -> str:
     key = parse_keys(settings.ENCRYPTION_KEYS).get(key_id)
     if version != _VERSION or key is None:
         raise Misconfigured("A stored secret names an encryption key that is not configured.", key_id=key_id)
-    raw = base64.b64decode(encoded)
     try:
+        raw = base64.b64decode(encoded, validate=True)
         return AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _bound(key_id, purpose)).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         raise Misconfigured("A stored secret was altered, or was sealed for another purpose.", key_id=key_id) from None
+
+
+def current_key_id() -> str:
+    """The id of the key with which new texts are sealed."""
+    return next(iter(parse_keys(settings.ENCRYPTION_KEYS)))
+
+
+def key_of(sealed: str) -> str:
+    """The id of the key that a sealed text names; empty for what is no sealed text."""
+    version, key_id, encoded = [*sealed.split(":", 2), "", ""][:3]
+    return key_id if version == _VERSION and key_id and encoded else ""
 
 
 def _bound(key_id: str, purpose: str) -> bytes:

@@ -4,7 +4,9 @@ from backoffice.core.models.api_keys import ApiKey
 from backoffice.core.models.audit import AuditRecord, AuditSeal
 from backoffice.core.models.delivery import IdempotencyRecord, OutboxEvent
 from backoffice.core.models.entities import Brand, LegalEntity
+from backoffice.core.models.files import StoredFile
 from backoffice.core.models.jobs import Job, JobRun, ProcessHeartbeat
+from backoffice.core.models.messages import Consent, Message, MessageCategory, MessageTemplateVersion, Suppression
 from backoffice.core.models.switches import Switch, SwitchStop
 from backoffice.core.models.users import Team, TeamMembership, User
 from backoffice.core.models.webhooks import PublicEvent, WebhookDelivery, WebhookEndpoint
@@ -15,14 +17,20 @@ __all__ = [
     "AuditRecord",
     "AuditSeal",
     "Brand",
+    "Consent",
     "IdempotencyRecord",
     "Job",
     "JobRun",
     "LegalEntity",
+    "Message",
+    "MessageCategory",
+    "MessageTemplateVersion",
     "OutboxEvent",
     "ProcessHeartbeat",
     "PublicEvent",
     "Severity",
+    "StoredFile",
+    "Suppression",
     "Switch",
     "SwitchStop",
     "Team",
