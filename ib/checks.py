@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backoffice.core.books import CheckOutcome, register_check, rows_of_query
 from ib.engine.booking import LINE_HASH
+from ib.services import quarantine
 
 _LINES_EQUAL_ACCRUALS = """
 SELECT coalesce(line.partner_id, posted.partner_id) AS partner_id,
@@ -137,6 +138,26 @@ def tree_acyclic() -> CheckOutcome:
     return rows_of_query(_CYCLES)
 
 
+# What is set aside must be a trade that is there, and no settlement may have booked it since.
+_SET_ASIDE = """
+SELECT held.trade_id, held.ticket, held.day, held.reason, line.batch_id AS booked_by
+FROM ib_quarantinedtrade AS held
+LEFT JOIN platform_ops_trade AS t ON t.id = held.trade_id
+LEFT JOIN LATERAL (
+    SELECT l.batch_id FROM ib_commissionline AS l JOIN ib_settlementbatch AS batch ON batch.id = l.batch_id
+    WHERE l.trade_id = held.trade_id AND l.day = held.day AND batch.created_at > held.quarantined_at
+    ORDER BY l.batch_id LIMIT 1) AS line ON t.batch_id = held.trade_batch_id
+WHERE held.released_at IS NULL AND (t.id IS NULL OR line.batch_id IS NOT NULL)
+ORDER BY held.day, held.trade_id
+"""
+
+
+def trades_set_aside() -> CheckOutcome:
+    """No trade that is set aside was booked meanwhile; those that are set aside are told, each with the reason."""
+    found = rows_of_query(_SET_ASIDE)
+    return CheckOutcome(rows=found.rows, count=found.count, notes=quarantine.rows_set_aside())
+
+
 def register() -> None:
     """Adds the checks to the registry."""
     register_check("ib.lines_explained", lines_explained)
@@ -145,3 +166,4 @@ def register() -> None:
     register_check("ib.line_sequence_gapless", line_sequence_gapless)
     register_check("ib.default_partition_empty", default_partition_empty)
     register_check("ib.tree_acyclic", tree_acyclic)
+    register_check("ib.trades_set_aside", trades_set_aside)

@@ -53,6 +53,7 @@ def register() -> None:
     register_scope("ib.PartnerEdge", _edges_of_own_subtree)
     register_scope("ib.ClientReferral", _of_own_partner("partner__user"))
     register_scope("ib.Agreement", _of_own_partner("partner__user"))
+    register_scope("ib.QuarantinedTrade", _set_aside_in_entities)
     register_scope("ib.CommissionLine", _lines_of_entities)
     register_scope("ib.CommissionLine", _own_lines)
     register_scope("ib.SettlementBatch", _batches_of_entities)
@@ -87,6 +88,12 @@ def _lines_of_entities(actor: Actor) -> Q | None:
     from ib.models import Partner
 
     return Q(partner_id__in=Partner.objects.filter(entity__in=actor.entity_ids).order_by().values("pk"))
+
+
+def _set_aside_in_entities(actor: Actor) -> Q | None:
+    if not actor.has_role(*READERS) or not actor.entity_ids:
+        return None
+    return Q(entity_id__in=sorted(actor.entity_ids))
 
 
 def _own_lines(actor: Actor) -> Q | None:

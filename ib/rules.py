@@ -147,6 +147,7 @@ CAUSES = {
     "referral_end": "after the client's introduction ended",
     "symbol_mapped": "after the symbol was mapped",
     "account_assigned": "after the account was given to its client",
+    "release": "after the trade, which had been set aside, was put back",
 }
 
 

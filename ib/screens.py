@@ -30,6 +30,7 @@ PAGES = (
     ("Settle commissions", "admin:ib_settle", "ib.settle_commissions", 70, "play_arrow"),
     ("Settlements", "admin:ib_settlementbatch_changelist", "ib.view_commissions", 80, "done_all"),
     ("Coverage of trades", "admin:ib_coverage", "ib.view_commissions", 90, "fact_check"),
+    ("Trades set aside", "admin:ib_quarantinedtrade_changelist", "ib.view_commissions", 95, "report"),
 )
 
 

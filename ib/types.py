@@ -42,6 +42,7 @@ class Exclusion(StrEnum):
     NO_RULE = "no_rule"
     MISSING_RATE = "missing_rate"
     ACCOUNT_FROZEN = "account_frozen"
+    SET_ASIDE = "set_aside"
 
 
 EXCLUSION_TEXTS: dict[Exclusion, str] = {
@@ -53,6 +54,7 @@ EXCLUSION_TEXTS: dict[Exclusion, str] = {
     Exclusion.NO_RULE: "no rule pays for it",
     Exclusion.MISSING_RATE: "a conversion rate is missing",
     Exclusion.ACCOUNT_FROZEN: "the partner's account is frozen; what is taken back waits",
+    Exclusion.SET_ASIDE: "the books refused it; the trades that were set aside say why",
 }
 
 

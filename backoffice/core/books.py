@@ -19,10 +19,14 @@ MAXIMUM_ROWS_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """What a check found: the contradicting rows (at most `MAXIMUM_ROWS_SHOWN`) and how many there are in all."""
+    """What a check found: the contradicting rows (at most `MAXIMUM_ROWS_SHOWN`) and how many there are in all.
+
+    `notes` are rows that contradict nothing and still want to be seen, such as what was set aside with a reason.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0
+    notes: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -63,7 +67,8 @@ def rows_of_query(sql: str, parameters: list[Any] | None = None) -> CheckOutcome
 
 
 def verify_books(only: list[str] | None = None) -> dict[str, Any]:
-    """Runs the checks in one snapshot: `{"ok": bool, "checks": [{"name", "ok", "count", "rows"}]}`.
+    """Runs the checks in one snapshot: `{"ok": bool, "checks": [{"name", "ok", "count", "rows"}]}`, and `notes` where
+    a check has some.
 
     A check that itself fails to run is an exception, not a pass.
     """
@@ -80,7 +85,12 @@ def _run_checks(only: list[str] | None) -> dict[str, Any]:
     for name, run in _checks.items():
         if only is None or name in only:
             outcome = run()
-            results.append({"name": name, "ok": outcome.ok, "count": outcome.count, "rows": outcome.rows})
+            result = {"name": name, "ok": outcome.ok, "count": outcome.count, "rows": outcome.rows}
+            if outcome.notes:
+                result["notes"] = [
+                    {key: _plain(value) for key, value in note.items()} for note in outcome.notes[:MAXIMUM_ROWS_SHOWN]
+                ]
+            results.append(result)
     return {"ok": all(result["ok"] for result in results), "checks": results}
 
 

@@ -25,9 +25,26 @@ class Scope:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-def scope_of_day(day: date) -> Scope:
-    """Every trade of a business day, against everything booked for that day."""
-    return Scope("t.business_day = %(day)s", "l.day = %(day)s", (day,), {"day": day})
+def scope_of_day(day: date, *, held: Sequence[int] = ()) -> Scope:
+    """Every trade of a business day, against everything booked for that day; without the trades that are set aside."""
+    if not held:
+        return Scope("t.business_day = %(day)s", "l.day = %(day)s", (day,), {"day": day})
+    return Scope(
+        "t.business_day = %(day)s AND NOT t.id = ANY(%(held)s)",
+        "l.day = %(day)s AND NOT l.trade_id = ANY(%(held)s)",
+        (day,),
+        {"day": day, "held": list(held)},
+    )
+
+
+def narrowed(scope: Scope, trade_ids: Sequence[int]) -> Scope:
+    """The part of a scope that concerns these trades."""
+    return Scope(
+        f"({scope.trades}) AND t.id = ANY(%(only)s)",
+        f"({scope.booked}) AND l.trade_id = ANY(%(only)s)",
+        scope.days,
+        {**scope.parameters, "only": list(trade_ids)},
+    )
 
 
 def scope_of_trades(*, trade_ids: Sequence[int], days: Sequence[date]) -> Scope:

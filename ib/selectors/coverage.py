@@ -20,6 +20,7 @@ from ib.engine.target import (
     trades_on_the_card,
 )
 from ib.services.card import ensure_current_card
+from ib.services.quarantine import held_trades
 from ib.services.settlement import days_to_settle
 from ib.types import Coverage, CoverageRow, Exclusion, UncoveredTrade
 
@@ -74,10 +75,12 @@ def _fate_table(scope: Scope) -> str:
     ),
     fate AS (
         SELECT t.id AS trade_id, t.ticket,
-               CASE WHEN difference.trade_id IS NOT NULL AND NOT difference.waits THEN 'unmatched'
+               CASE WHEN t.id = ANY(%(set_aside)s) THEN 'excluded'
+                    WHEN difference.trade_id IS NOT NULL AND NOT difference.waits THEN 'unmatched'
                     WHEN difference.trade_id IS NULL AND due.valued = due.beneficiaries THEN 'paid'
                     ELSE 'excluded' END AS status,
-               CASE WHEN difference.trade_id IS NOT NULL THEN CASE WHEN difference.waits THEN 'account_frozen' END
+               CASE WHEN t.id = ANY(%(set_aside)s) THEN 'set_aside'
+                    WHEN difference.trade_id IS NOT NULL THEN CASE WHEN difference.waits THEN 'account_frozen' END
                     WHEN due.valued = due.beneficiaries THEN NULL
                     WHEN t.is_cancelled THEN 'cancelled'
                     WHEN account.is_demo THEN 'demo_account'
@@ -103,7 +106,8 @@ def _fate_table(scope: Scope) -> str:
 @transaction.atomic
 def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
     card = ensure_current_card(actor=Actor.system("ib.coverage"))
-    scope = scope_of_day(day)
+    held = held_trades([day])
+    scope = scope_of_day(day, held=held)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM platform_ops_trade WHERE business_day = %s", [day])
         booking.pin_plan(cursor.fetchone()[0])
@@ -112,6 +116,7 @@ def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | No
             {
                 **parameters_of(scope, card.currency_pairs),
                 **(parameters or {}),
+                "set_aside": held,
                 "every_entity": actor.is_system,
                 "entities": sorted(actor.entity_ids),
             },

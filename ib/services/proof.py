@@ -15,6 +15,7 @@ from ib.engine.fx import PRODUCT_DECIMALS
 from ib.engine.target import Scope, difference_select, parameters_of, scope_of_day
 from ib.models import Partner, RateCardVersion
 from ib.services.card import ensure_current_card
+from ib.services.quarantine import held_trades
 from ib.services.settlement import days_to_settle
 from ib.types import ProofResult
 
@@ -76,7 +77,7 @@ def _prove_day(day: date, card: RateCardVersion) -> tuple[int, int, list[dict[st
         lines = int(cursor.fetchone()[0])
     booking.pin_plan(max(trades, lines))
     found = _rows(_LINES_BY_THEMSELVES, {"day": day, **_digits()})
-    found += differences(scope_of_day(day), card)
+    found += differences(scope_of_day(day, held=held_trades([day])), card)
     booking.free_plan()
     return trades, lines, found
 

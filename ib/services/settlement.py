@@ -8,7 +8,7 @@ locked against each other (`ib.locks`), so target and booked are always compared
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 
 from backoffice.core import crash_points
 from backoffice.core.access import authorise
@@ -26,10 +26,11 @@ from backoffice.kernel.errors import Conflict, InvalidInput, NotFound, Retryable
 from ib.engine import booking, target
 from ib.engine.booking import BookedSum
 from ib.engine.partitions import ensure_line_partitions
+from ib.engine.target import Scope
 from ib.locks import SETTLEMENT_LOCK_TIMEOUT_MS, limit_waiting, lock_days
 from ib.models import RateCardVersion, SettlementBatch
 from ib.rules import money_text
-from ib.services import posting
+from ib.services import posting, quarantine
 from ib.services.card import ensure_current_card, pin_current_card
 from ib.services.shards import SETTLE_DAY, enqueue_days, work_off
 from ib.types import SettlementResult
@@ -38,6 +39,8 @@ ATTEMPTS = 4
 """Tries of one settlement when the rate card was replaced or a line appeared under it."""
 MAXIMUM_DAYS = 4_000
 UNIQUE_VIOLATION = "23505"
+TRIAL_BATCH = -1
+"""The settlement batch that trial bookings name; none of them is ever committed."""
 
 crash_points.declare(
     "ib.settle.after_claim", "ib.settle.after_lines", "ib.settle.after_postings", "ib.settle.before_finish"
@@ -67,6 +70,10 @@ class _Work(Protocol):
     def __call__(self, state: _Booking, *, compare_all: bool) -> None: ...
 
 
+ScopeOf = Callable[[], Scope]
+"""The whole of what a settlement compares, under the locks that it takes; asked only when it was refused."""
+
+
 def settle_ingest_batch(*, ingest_batch_id: int, actor: Actor, finish: Finish | None = None) -> SettlementResult:
     """Books what the trades of an ingest batch earn. A batch that was settled is left alone and its result returned.
 
@@ -85,7 +92,14 @@ def settle_ingest_batch(*, ingest_batch_id: int, actor: Actor, finish: Finish | 
         cause=f"batch:{ingest_batch_id}",
         actor=actor.label,
     )
-    return _settle(claim=claim, days=days, work=work, actor=actor, finish=finish)
+    return _settle(
+        claim=claim,
+        days=days,
+        work=work,
+        scope=lambda: _scope_of_batch(ingest_batch_id),
+        actor=actor,
+        finish=finish,
+    )
 
 
 def settle_day(
@@ -100,7 +114,7 @@ def settle_day(
     claim = SettlementBatch(
         purpose=SettlementBatch.Purpose.RANGE, scope_key=scope_key, day=day, cause=cause, actor=actor.label
     )
-    return _settle(claim=claim, days=[day], work=work, actor=actor, finish=finish)
+    return _settle(claim=claim, days=[day], work=work, scope=lambda: _scope_of_day(day), actor=actor, finish=finish)
 
 
 def settle_range(*, from_day: date, to_day: date, actor: Actor) -> SettlementResult:
@@ -149,9 +163,10 @@ def days_to_settle(*, from_day: date, to_day: date) -> list[date]:
 
 
 def _settle(
-    *, claim: SettlementBatch, days: list[date], work: _Work, actor: Actor, finish: Finish | None
+    *, claim: SettlementBatch, days: list[date], work: _Work, scope: ScopeOf, actor: Actor, finish: Finish | None
 ) -> SettlementResult:
-    """Runs the transaction, again when the rate card was replaced under it or a line it took for new exists already."""
+    """Runs the transaction, again when the rate card was replaced under it, a line it took for new exists already, or
+    trades that the books refuse were set aside."""
     started = time.monotonic()
     compare_all = False
     for _ in range(ATTEMPTS):
@@ -166,10 +181,11 @@ def _settle(
             # The day was closed, or an account frozen, between looking and posting; the next look sees it.
             if error.code not in {"day_closed", "account_frozen"}:
                 raise
-        except IntegrityError as error:
-            if not _is_line_conflict(error):
+        except quarantine.REFUSED as error:
+            if _is_line_conflict(error):
+                compare_all = True
+            elif not _set_refused_aside(claim=claim, scope=scope, actor=actor):
                 raise
-            compare_all = True
     raise Retryable("The rate card or the trades changed during every attempt.", code="settlement_busy")
 
 
@@ -196,6 +212,55 @@ def _settle_once(
     if finish is not None:
         finish(result.as_dict())
     return result
+
+
+@transaction.atomic(durable=True)
+def _set_refused_aside(*, claim: SettlementBatch, scope: ScopeOf, actor: Actor) -> bool:
+    """Finds the trades that are refused by themselves and sets them aside; False when it is none of them alone."""
+    limit_waiting(SETTLEMENT_LOCK_TIMEOUT_MS)
+    card = pin_current_card(actor=actor)
+    if card is None:
+        return True  # the set-up changed meanwhile, and may have mended it
+    whole = scope()
+    books = posting.booking_days(whole.days)
+    batch = copy(claim)
+    batch.pk, batch.card = TRIAL_BATCH, card
+
+    def trial(trade_ids: Sequence[int]) -> None:
+        with _pinned_plan(len(trade_ids)):
+            sums = booking.book_differences(
+                scope=target.narrowed(whole, trade_ids), pairs=card.currency_pairs, booking=books, batch_id=TRIAL_BATCH
+            )
+        posting.post_sums(batch=batch, sums=sums, actor=actor)
+
+    guilty = quarantine.guilty_trades(trade_ids=_trades_in(whole), trial=trial)
+    quarantine.set_aside(guilty=guilty, cause=f"{claim.purpose}:{claim.scope_key}", actor=actor)
+    return bool(guilty)
+
+
+def _scope_of_day(day: date) -> Scope:
+    lock_days(shared=[], exclusive=[day])
+    return target.scope_of_day(day, held=quarantine.held_trades([day]))
+
+
+def _scope_of_batch(ingest_batch_id: int) -> Scope:
+    _, days, _, changed_days = _sort_trades(ingest_batch_id)
+    all_days = sorted({*days, *changed_days})
+    lock_days(shared=[], exclusive=all_days)
+    held = set(quarantine.held_trades(all_days))
+    trade_ids = [trade_id for trade_id in _trades_of(ingest_batch_id, days) if trade_id not in held]
+    return target.scope_of_trades(trade_ids=trade_ids, days=all_days)
+
+
+def _trades_in(scope: Scope) -> list[int]:
+    """Every trade that the scope values or has lines of."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT t.id FROM platform_ops_trade AS t WHERE {scope.trades}"  # noqa: S608 - own text
+            f" UNION SELECT l.trade_id FROM ib_commissionline AS l WHERE {scope.booked} ORDER BY 1",
+            {"days": list(scope.days), **scope.parameters},
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _claim(claim: SettlementBatch, card: RateCardVersion) -> SettlementBatch | None:
@@ -234,7 +299,7 @@ def _book_day(state: _Booking, *, day: date) -> None:
     state.trades = _count("business_day = %s AND NOT is_cancelled", [day])
     with _pinned_plan(max(state.trades, _count_booked(day))):
         state.sums = booking.book_differences(
-            scope=target.scope_of_day(day),
+            scope=target.scope_of_day(day, held=quarantine.held_trades([day])),
             pairs=state.card.currency_pairs,
             booking=posting.booking_days([day]),
             batch_id=state.batch.pk,
@@ -250,10 +315,12 @@ def _book_ingest_batch(state: _Booking, *, ingest_batch_id: int, compare_all: bo
         changed = sorted({*changed, *_trades_of(ingest_batch_id, compared)})
     all_days = sorted({*days, *changed_days})
     books = posting.booking_days(all_days)
+    held = quarantine.held_trades(all_days)
+    changed = [trade_id for trade_id in changed if trade_id not in held]
     with _pinned_plan(state.trades):
         if state.trades > len(changed):
             state.sums += booking.book_new_lines(
-                scope=target.scope_of_new_trades(batch_id=ingest_batch_id, except_ids=changed, days=days),
+                scope=target.scope_of_new_trades(batch_id=ingest_batch_id, except_ids=[*changed, *held], days=days),
                 pairs=state.card.currency_pairs,
                 booking=books,
                 batch_id=state.batch.pk,
@@ -366,7 +433,7 @@ def _pinned_plan(trades: int) -> Iterator[None]:
     booking.free_plan()
 
 
-def _is_line_conflict(error: IntegrityError) -> bool:
+def _is_line_conflict(error: Exception) -> bool:
     """Whether a line of that key exists: the unique violation of a partition of the lines."""
     cause = error.__cause__
     table = str(getattr(getattr(cause, "diag", None), "table_name", ""))

@@ -42,3 +42,5 @@ class Command(BaseCommand):
             hidden = check["count"] - len(check["rows"])
             if hidden:
                 self.stdout.write(f"        … and {hidden} more")
+            for note in check.get("notes", []):
+                self.stdout.write("  note  " + "  ".join(f"{name}={value}" for name, value in note.items()))
