@@ -7,6 +7,13 @@ from backoffice.core.models.entities import Brand, LegalEntity
 from backoffice.core.models.files import StoredFile
 from backoffice.core.models.jobs import Job, JobRun, ProcessHeartbeat
 from backoffice.core.models.messages import Consent, Message, MessageCategory, MessageTemplateVersion, Suppression
+from backoffice.core.models.organisation import (
+    DocumentCounter,
+    DocumentNumber,
+    DocumentSeries,
+    EntityBankAccount,
+    TermsVersion,
+)
 from backoffice.core.models.switches import Switch, SwitchStop
 from backoffice.core.models.users import Team, TeamMembership, User
 from backoffice.core.models.webhooks import PublicEvent, WebhookDelivery, WebhookEndpoint
@@ -18,6 +25,10 @@ __all__ = [
     "AuditSeal",
     "Brand",
     "Consent",
+    "DocumentCounter",
+    "DocumentNumber",
+    "DocumentSeries",
+    "EntityBankAccount",
     "IdempotencyRecord",
     "Job",
     "JobRun",
@@ -35,6 +46,7 @@ __all__ = [
     "SwitchStop",
     "Team",
     "TeamMembership",
+    "TermsVersion",
     "User",
     "WebhookDelivery",
     "WebhookEndpoint",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import F, Q
 
 from backoffice.core.fields import CurrencyField
 from backoffice.core.history import keep_history
@@ -20,11 +22,23 @@ class LegalEntity(models.Model):
     regulator = models.CharField(max_length=80, blank=True)
     licence_number = models.CharField(max_length=80, blank=True)
     base_currency = CurrencyField()
+    currencies = ArrayField(
+        CurrencyField(),
+        default=list,
+        blank=True,
+        help_text="In which accounts may be opened, the base currency among them. Empty: not limited.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["code"]
         verbose_name_plural = "legal entities"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(currencies=[]) | Q(currencies__contains=[F("base_currency")]),
+                name="core_entity_trades_in_its_base_currency",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
