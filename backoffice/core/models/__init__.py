@@ -5,6 +5,7 @@ from backoffice.core.models.audit import AuditRecord, AuditSeal
 from backoffice.core.models.delivery import IdempotencyRecord, OutboxEvent
 from backoffice.core.models.entities import Brand, LegalEntity
 from backoffice.core.models.files import StoredFile
+from backoffice.core.models.identity import AccessReview, ClientView, LeaverRecord, LoginEvent, UserSession
 from backoffice.core.models.jobs import Job, JobRun, ProcessHeartbeat
 from backoffice.core.models.messages import Consent, Message, MessageCategory, MessageTemplateVersion, Suppression
 from backoffice.core.models.organisation import (
@@ -20,10 +21,12 @@ from backoffice.core.models.webhooks import PublicEvent, WebhookDelivery, Webhoo
 from backoffice.core.models.work import Severity, WorkDelivery, WorkItem, WorkItemEvent, WorkItemMute
 
 __all__ = [
+    "AccessReview",
     "ApiKey",
     "AuditRecord",
     "AuditSeal",
     "Brand",
+    "ClientView",
     "Consent",
     "DocumentCounter",
     "DocumentNumber",
@@ -32,7 +35,9 @@ __all__ = [
     "IdempotencyRecord",
     "Job",
     "JobRun",
+    "LeaverRecord",
     "LegalEntity",
+    "LoginEvent",
     "Message",
     "MessageCategory",
     "MessageTemplateVersion",
@@ -48,6 +53,7 @@ __all__ = [
     "TeamMembership",
     "TermsVersion",
     "User",
+    "UserSession",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WorkDelivery",
