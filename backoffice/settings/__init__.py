@@ -166,13 +166,25 @@ ACCOUNT_RATE_LIMITS = {
 }
 # How many proxies stand in front and may be believed about the caller's address, by which rate limits count.
 ALLAUTH_TRUSTED_PROXY_COUNT = env_int("BACKOFFICE_TRUSTED_PROXIES", default=0)
+# The country of a sign-in: from a header that the proxy in front sets (never from the caller's own), or from a local
+# database file in the MaxMind DB format. Without either it stays unknown.
+COUNTRY_HEADER = os.environ.get("BACKOFFICE_COUNTRY_HEADER", "")
+COUNTRY_FILE = os.environ.get("BACKOFFICE_COUNTRY_FILE", "")
+# Sign-ins hold addresses and devices of people: they are forgotten after so many days.
+LOGIN_EVENT_DAYS = env_int("BACKOFFICE_LOGIN_EVENT_DAYS", default=400)
+# Where browsers reach the streams: 0 means under /streams/ of the site itself, where a proxy leads there; otherwise a
+# port of the same host.
+STREAMS_PORT = env_int("BACKOFFICE_STREAMS_PORT", default=0)
 MFA_ADAPTER = "backoffice.core.accounts.SecondFactorAdapter"
 MFA_FORMS = {
     "authenticate": "backoffice.core.forms.CodeAtSignInForm",
     "reauthenticate": "backoffice.core.forms.CodeAgainForm",
     "activate_totp": "backoffice.core.forms.FirstCodeForm",
 }
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+# The device itself asks for a fingerprint or a PIN, so that a passkey alone is two factors wherever it is shown.
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
 # Addresses are entered by administrators, not by whoever signs up; there is nothing to verify first.
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_TOTP_ISSUER = "Broker Back Office"
