@@ -64,6 +64,7 @@ class _NamedExceptions:
 
     def __init__(self, path: str) -> None:
         self.pk = f"{_join(path, 'pk')}__in"
+        self.entity = f"{_join(path, 'entity')}__in"
 
     def __call__(self, actor: Actor) -> Q | None:
         if actor.user_id is None or not actor.is_staff:
@@ -71,7 +72,8 @@ class _NamedExceptions:
         opened = ClientUserObjectPermission.objects.filter(
             user_id=actor.user_id, permission__codename=VIEW_CLIENT_CODENAME
         )
-        return Q(**{self.pk: opened.values("content_object_id")})
+        single = Q(**{self.pk: opened.values("content_object_id")})
+        return single & Q(**{self.entity: actor.entity_ids}) if actor.is_confined else single
 
 
 class _OwnSelf:

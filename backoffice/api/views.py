@@ -11,13 +11,13 @@ from rest_framework import serializers
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from backoffice.core.access import capabilities
+from backoffice.core.access import capabilities, holds
 from backoffice.core.actors import actor_of
 from backoffice.core.models import LegalEntity, User
 from backoffice.core.types import Role
 from backoffice.ui.api import LoggedIn
+from backoffice.ui.api_views import ApiView
 
 
 class StaffOnly(BasePermission):
@@ -55,7 +55,7 @@ class MeSerializer(serializers.Serializer[Any]):
     capabilities = serializers.ListField(child=serializers.CharField())
 
 
-class MeView(APIView):
+class MeView(ApiView):
     """Who I am and what I may do."""
 
     permission_classes = [LoggedIn]
@@ -66,7 +66,7 @@ class MeView(APIView):
         user = request.user
         assert isinstance(user, User), "LoggedIn lets in our users only"
         actor = actor_of(request)
-        held = [name for name, roles in capabilities().items() if actor.roles & roles]
+        held = [name for name in capabilities() if holds(actor, name)]
         entities = LegalEntity.objects.filter(pk__in=actor.entity_ids)
         body = {
             "id": user.public_id,
@@ -80,7 +80,7 @@ class MeView(APIView):
 
 
 @extend_schema(exclude=True)
-class UnknownEndpoint(APIView):
+class UnknownEndpoint(ApiView):
     """Answers an unknown path under the API as a problem, not as a page."""
 
     permission_classes = [AllowAny]

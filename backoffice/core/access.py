@@ -74,7 +74,10 @@ def holds(actor: Actor, capability: str) -> bool:
     """Whether the actor may use the verb; an undeclared verb is a programming mistake, not a denial."""
     if capability not in _capabilities:
         raise Misconfigured(f"Capability {capability} is not declared.", capability=capability)
-    return actor.is_system or bool(actor.roles & _capabilities[capability])
+    if actor.is_system:
+        return True
+    within_key = actor.capabilities is None or capability in actor.capabilities
+    return within_key and bool(actor.roles & _capabilities[capability])
 
 
 def authorise(actor: Actor, capability: str) -> None:

@@ -33,7 +33,9 @@ def actor_of(request: HttpRequest | Any) -> Actor:
     if known is not None:
         return known  # type: ignore[no-any-return]
     user = getattr(request, "user", None)
-    actor = actor_of_user(user) if isinstance(user, User) and user.is_authenticated else NOBODY
+    # Another system acts through its API keys alone: a session of its login, however it came about, opens nothing.
+    is_person = isinstance(user, User) and user.is_authenticated and not user.is_service
+    actor = actor_of_user(user) if isinstance(user, User) and is_person else NOBODY
     if user is not None and actor.user_id and actor.is_staff and not session_passed_second_factor(request):
         actor = Actor(label=actor.label, user_id=actor.user_id, roles=actor.roles & PORTAL_ROLES)
     request._backoffice_actor = actor  # type: ignore[union-attr]

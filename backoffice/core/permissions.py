@@ -5,12 +5,30 @@ from __future__ import annotations
 from django.db.models import Q
 
 from backoffice.core.access import declare_capability, register_scope, role_entity_scope
+from backoffice.core.models.switches import Switch
 from backoffice.core.types import STAFF_ROLES, Actor, Role
+from backoffice.core.work_kinds import kinds_of_roles
 
 ADMINISTRATOR = Role.ADMINISTRATOR.value
 AUDITOR = Role.AUDITOR.value
 COMPLIANCE = Role.COMPLIANCE.value
 OPERATIONS = Role.PLATFORM_OPERATIONS.value
+DEALING = Role.DEALING.value
+FINANCE = Role.FINANCE.value
+MARKETING = Role.MARKETING.value
+PARTNER_MANAGER = Role.PARTNER_MANAGER.value
+
+# Who may stop a flow, and who may let it go on again. Stopping is given widely: it harms less than what it stops.
+SWITCH_HOLDERS: dict[Switch, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    Switch.WITHDRAWALS: ((FINANCE, COMPLIANCE, ADMINISTRATOR), (FINANCE, COMPLIANCE, ADMINISTRATOR)),
+    Switch.PAYOUTS: (
+        (FINANCE, COMPLIANCE, PARTNER_MANAGER, ADMINISTRATOR),
+        (FINANCE, COMPLIANCE, ADMINISTRATOR),
+    ),
+    Switch.HEDGES: ((DEALING, ADMINISTRATOR), (DEALING, ADMINISTRATOR)),
+    Switch.SENDS: ((MARKETING, COMPLIANCE, ADMINISTRATOR), (MARKETING, COMPLIANCE, ADMINISTRATOR)),
+    Switch.SERVER_PUSHES: ((OPERATIONS, DEALING, ADMINISTRATOR), (OPERATIONS, ADMINISTRATOR)),
+}
 
 
 def declare() -> None:
@@ -25,9 +43,20 @@ def _declare_capabilities() -> None:
     declare_capability("core.manage_organisation", [ADMINISTRATOR])
     declare_capability("core.view_users", [ADMINISTRATOR, AUDITOR, COMPLIANCE])
     declare_capability("core.manage_users", [ADMINISTRATOR])
+    declare_capability("core.view_api_keys", [ADMINISTRATOR, AUDITOR])
+    declare_capability("core.manage_api_keys", [ADMINISTRATOR])
+    declare_capability("core.view_webhooks", [ADMINISTRATOR, AUDITOR, OPERATIONS])
+    declare_capability("core.manage_webhooks", [ADMINISTRATOR])
+    declare_capability("core.read_events", STAFF_ROLES)
     declare_capability("core.view_audit", [ADMINISTRATOR, AUDITOR, COMPLIANCE])
     declare_capability("core.view_work", [ADMINISTRATOR, AUDITOR, OPERATIONS])
     declare_capability("core.retry_work", [ADMINISTRATOR, OPERATIONS])
+    declare_capability("core.view_inbox", STAFF_ROLES)
+    declare_capability("core.work_on_items", STAFF_ROLES - {AUDITOR})
+    declare_capability("core.view_switches", STAFF_ROLES)
+    for switch, (stopping, resuming) in SWITCH_HOLDERS.items():
+        declare_capability(f"core.stop_{switch.value}", stopping)
+        declare_capability(f"core.resume_{switch.value}", resuming)
 
 
 def _register_scopes() -> None:
@@ -37,8 +66,20 @@ def _register_scopes() -> None:
     register_scope("core.TeamMembership", role_entity_scope("team__entity", *STAFF_ROLES))
     register_scope("core.User", _own_login)
     register_scope("core.User", _colleagues)
+    register_scope("core.ApiKey", _keys_of_colleagues)
+    for label, path in (
+        ("core.WebhookEndpoint", "entity"),
+        ("core.WebhookDelivery", "endpoint__entity"),
+    ):
+        register_scope(label, role_entity_scope(path, ADMINISTRATOR, AUDITOR, OPERATIONS))
+    # Which topics of them is decided by the capability that each topic names.
+    register_scope("core.PublicEvent", role_entity_scope("entity", *STAFF_ROLES))
     register_scope("core.AuditRecord", role_entity_scope("entity", ADMINISTRATOR, AUDITOR, COMPLIANCE))
     register_scope("core.AuditRecord", _acts_of_no_entity)
+    register_scope("core.SwitchStop", role_entity_scope("entity", *STAFF_ROLES))
+    register_scope("core.SwitchStop", _of_the_whole_broker)
+    register_scope("core.WorkItem", items_of)
+    register_scope("core.WorkItemMute", _mutes_of)
     # The machinery belongs to no legal entity; its rows carry ids, never names or amounts of clients.
     for label in ("core.AuditSeal", "core.Job", "core.JobRun", "core.OutboxEvent", "core.ProcessHeartbeat"):
         register_scope(label, _machinery)
@@ -59,8 +100,39 @@ def _colleagues(actor: Actor) -> Q | None:
     return Q(pk__in=members.values("user_id"))
 
 
+def _keys_of_colleagues(actor: Actor) -> Q | None:
+    """Keys whose owners the actor looks after."""
+    if not actor.has_role(ADMINISTRATOR, AUDITOR) or not actor.entity_ids:
+        return None
+    from backoffice.core.models import User
+
+    members = User.entities.through.objects.filter(legalentity__in=actor.entity_ids)
+    return Q(owner__in=members.values("user_id"))
+
+
 def _acts_of_no_entity(actor: Actor) -> Q | None:
     return Q(entity__isnull=True) if actor.has_role(ADMINISTRATOR, AUDITOR) else None
+
+
+def _of_the_whole_broker(actor: Actor) -> Q | None:
+    return Q(entity__isnull=True) if actor.is_staff else None
+
+
+def items_of(actor: Actor) -> Q | None:
+    """Items of the kinds that the actor's roles look after, and those escalated to them, of their legal entities or none.
+
+    Owning an item grants nothing: who loses the role no longer sees it, and the sweep puts it back.
+    """
+    if not actor.is_staff:
+        return None
+    theirs = Q(kind__in=kinds_of_roles(actor.roles)) | Q(escalated_roles__overlap=sorted(actor.roles))
+    return theirs & (Q(entity__in=actor.entity_ids) | Q(entity__isnull=True))
+
+
+def _mutes_of(actor: Actor) -> Q | None:
+    if not actor.is_staff:
+        return None
+    return Q(kind__in=kinds_of_roles(actor.roles)) & (Q(entity__in=actor.entity_ids) | Q(entity__isnull=True))
 
 
 def _machinery(actor: Actor) -> Q | None:

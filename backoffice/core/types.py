@@ -34,12 +34,18 @@ class Actor:
 
     A system actor (`user_id` None) may do everything and sees everything; it exists only in tasks and commands,
     never in a request. `label` is what the audit shows.
+
+    Who calls by an API key is its owner within bounds: `capabilities` names the verbs the key may use at most (None:
+    every verb of the roles), and `is_confined` tells that `entity_ids` bounds every row, even one that was opened to
+    the owner by name.
     """
 
     label: str
     user_id: int | None = None
     roles: frozenset[str] = field(default_factory=frozenset)
     entity_ids: frozenset[int] = field(default_factory=frozenset)
+    capabilities: frozenset[str] | None = None
+    is_confined: bool = False
 
     @classmethod
     def system(cls, job: str) -> Actor:

@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "risk",
     "marketing",
     "backoffice.reports",
+    "backoffice.migration",
     "backoffice.desk.apps.DeskConfig",
     "backoffice.portal",
     "backoffice.api",
@@ -75,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "backoffice.core.middleware.SecurityHeadersMiddleware",
+    "backoffice.ui.api_middleware.ApiMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -246,14 +248,28 @@ CELERY_TASK_TIME_LIMIT = 600
 CELERY_BEAT_SCHEDULER = "backoffice.core.beat:HeartbeatScheduler"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+# Calls to the API within a minute: of one key or person, and from one address, whoever calls from there.
+API_CALLS_PER_MINUTE = env_int("BACKOFFICE_API_CALLS_PER_MINUTE", default=600)
+API_CALLS_PER_MINUTE_AND_ADDRESS = env_int("BACKOFFICE_API_CALLS_PER_MINUTE_AND_ADDRESS", default=1200)
+# Webhooks go to public addresses over TLS only; a development machine may also send to itself, without TLS.
+WEBHOOKS_ALLOW_LOCAL = env_bool("BACKOFFICE_WEBHOOKS_ALLOW_LOCAL", default=False)
+# A file of certificate authorities that receivers of webhooks may be signed by, beside those of the system.
+WEBHOOK_AUTHORITIES = os.environ.get("BACKOFFICE_WEBHOOK_AUTHORITIES", "")
+
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["backoffice.ui.api.SecondFactorSessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "backoffice.ui.api.ApiKeyAuthentication",
+        "backoffice.ui.api.SecondFactorSessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["backoffice.ui.api.CapabilityPermission"],
-    "DEFAULT_PAGINATION_CLASS": "backoffice.ui.api.StandardCursorPagination",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["backoffice.ui.api.CallerThrottle"],
+    "DEFAULT_PAGINATION_CLASS": "backoffice.ui.api_pages.StandardCursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["backoffice.ui.api_pages.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "backoffice.ui.api_schema.ProblemAutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.MultiPartParser"],
+    "DEFAULT_PARSER_CLASSES": ["backoffice.ui.api_parsers.StrictJSONParser"],
+    "DEFAULT_METADATA_CLASS": None,
+    "URL_FORMAT_OVERRIDE": None,
     "EXCEPTION_HANDLER": "backoffice.ui.api.problem_response",
     "COERCE_DECIMAL_TO_STRING": True,
 }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from backoffice.core.actors import actor_of
 from backoffice.core.models import LegalEntity
 from backoffice.kernel.errors import NotFound
+from backoffice.ui.api_views import ApiView, StrictSerializer
 from risk import selectors
 from risk.presentation import exposure_document
 
@@ -66,31 +66,38 @@ class ExposureSerializer(serializers.Serializer):
     unmapped = serializers.DictField()
 
 
-class ExposureView(APIView):
+class ExposureQuerySerializer(StrictSerializer):
+    """Which exposure."""
+
+    entity = serializers.CharField(
+        required=False, max_length=32, help_text="Code of the legal entity; default: the first that you may see."
+    )
+    book = serializers.CharField(
+        required=False, max_length=20, help_text="Only accounts in this book, such as A, B or none."
+    )
+
+
+class ExposureView(ApiView):
     """GET: net exposure by symbol and by currency, as last calculated at the current quotes."""
 
     capability = "risk.view_exposure"
+    query = ExposureQuerySerializer
 
     @extend_schema(
         operation_id="risk_exposure",
-        parameters=[
-            OpenApiParameter(
-                "entity", str, description="Code of the legal entity; default: the first that you may see."
-            ),
-            OpenApiParameter("book", str, description="Only accounts in this book, such as A, B or none."),
-        ],
         responses=ExposureSerializer,
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """See the class. 404 for an entity that is not the caller's, or when nothing was calculated yet."""
-        code = request.query_params.get("entity", "")
+        wanted = self.parameters()
+        code = wanted.get("entity", "")
         entity = LegalEntity.objects.filter(code=code).first() if code else None
         if code and entity is None:
             raise NotFound("No exposure was calculated for this entity, or it is not yours to see.", entity=code)
         table = selectors.latest_exposure(
             actor=actor_of(request),
             entity_id=entity.pk if entity else None,
-            book=request.query_params.get("book", ""),
+            book=wanted.get("book", ""),
         )
         if table is None:
             raise NotFound("No exposure was calculated for this entity, or it is not yours to see.", entity=code)
