@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('core', '0009_sign_ins_sessions_and_reviews'),
+        ('core', '0004_user_entity_history'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
