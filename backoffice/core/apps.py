@@ -13,9 +13,20 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         """Declares permissions, scheduled work and checks, and makes the Celery application the current one."""
         from backoffice.celery import app
-        from backoffice.core import checks, permissions, schedule, sign_in  # noqa: F401 - checks register themselves
+        from backoffice.core import (
+            checks,  # noqa: F401 - checks register themselves
+            organisation_checks,
+            organisation_permissions,
+            permissions,
+            schedule,
+            sign_in,
+        )
+        from backoffice.core.services import work_sweep
 
         app.set_default()
         permissions.declare()
+        organisation_permissions.declare()
+        organisation_checks.register()
         schedule.register_own()
+        work_sweep.register()
         sign_in.connect()

@@ -54,5 +54,6 @@ def register_own() -> None:
     register_periodic("core.jobs", "backoffice.core.tasks.dispatch_ready_jobs", 1)
     register_periodic("core.reaper", "backoffice.core.tasks.reap_expired_jobs", 1)
     register_periodic("core.audit_seal", "backoffice.core.tasks.seal_audit_trail", 10)
+    register_periodic("core.work_items", "backoffice.core.tasks.sweep_work_items", 30)
     register_periodic("core.delivered_events", "backoffice.core.tasks.forget_delivered_events", 3600)
     register_periodic("core.expired_sessions", "backoffice.core.tasks.clear_expired_sessions", 3600)

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.core.management import call_command
 
 from backoffice.core.schedule import MIN_EXPIRY_SECONDS
-from backoffice.core.services import heartbeats, jobs, outbox
+from backoffice.core.services import heartbeats, jobs, outbox, work_sweep
 from backoffice.core.services.audit import seal_audit
 
 MAX_SEALS_PER_TASK = 20
@@ -58,6 +58,12 @@ def seal_audit_trail() -> None:
     for _ in range(MAX_SEALS_PER_TASK):
         if seal_audit() is None:
             break
+
+
+@shared_task
+def sweep_work_items() -> None:
+    """Closes, delivers and escalates what is due, and brings the inbox to what really stands."""
+    work_sweep.sweep()
 
 
 @shared_task
