@@ -178,6 +178,7 @@ class IssuedReportAdmin(DeskModelAdmin):
     view_capability = "reports.view_report"
     list_display = (
         "file_name",
+        "document_number",
         "download_shown",
         "report_shown",
         "as_of_shown",
@@ -190,7 +191,7 @@ class IssuedReportAdmin(DeskModelAdmin):
     )
     list_select_related = ("entity",)
     list_filter = ("definition", "format", ("entity", admin.RelatedOnlyFieldListFilter), "as_of")
-    search_fields = ("file_name", "sha256", "rows_digest", "issued_by")
+    search_fields = ("document_number", "file_name", "sha256", "rows_digest", "issued_by")
     date_hierarchy = "as_of"
     ordering = ("-id",)
     list_actions = (IssueReport,)
@@ -202,6 +203,7 @@ class IssuedReportAdmin(DeskModelAdmin):
                     ("report_shown", "entity_shown"),
                     ("as_of_shown", "recorded_shown"),
                     ("format_shown", "file_name"),
+                    ("document_number",),
                 )
             },
         ),

@@ -35,6 +35,9 @@ class IssuedReport(models.Model):
         PDF = "pdf", "PDF"
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    document_number = models.CharField(
+        max_length=60, blank=True, help_text="Its number among the entity's reports, gapless by year."
+    )
     entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="issued_reports")
     definition = models.CharField(max_length=60)
     as_of = models.DateField(help_text="Business day that the report is about.")
@@ -56,6 +59,13 @@ class IssuedReport(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["entity", "document_number"],
+                name="reports_issued_number_unique",
+                condition=~models.Q(document_number=""),
+            )
+        ]
         indexes = [
             models.Index(fields=["definition", "as_of"], name="reports_issued_day"),
             models.Index(fields=["sha256"], name="reports_issued_sha256"),

@@ -17,6 +17,7 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import LegalEntity
 from backoffice.core.services import audit
+from backoffice.core.services.entities import require_permitted_currency
 from backoffice.core.types import Actor
 from backoffice.kernel.business_day import ServerZone
 from backoffice.kernel.currency import Currency
@@ -75,6 +76,7 @@ def register_account_group(
     """A group on a server with its account type, both made if they do not stand yet."""
     authorise(actor, MANAGE_CATALOGUE)
     server = get_visible(TradingServer.objects.all(), actor, pk=server_id)
+    require_permitted_currency(entity_id=server.entity_id, currency=Currency.of(currency).code)
     account_type, _ = AccountType.objects.get_or_create(
         entity_id=server.entity_id, code=account_type_code, defaults={"name": account_type_name}
     )
@@ -150,6 +152,7 @@ def open_account(
     client: Any = get_visible(clients._default_manager.all(), actor, pk=client_id)
     if client.entity_id != group.server.entity_id:
         raise Conflict("The client belongs to another legal entity.", code="other_entity")
+    require_permitted_currency(entity_id=client.entity_id, currency=group.currency)
     account, created = TradingAccount.objects.get_or_create(
         server_id=server_id,
         login=login,

@@ -15,6 +15,7 @@ from django.db import transaction
 from backoffice.core.access import authorise
 from backoffice.core.models import LegalEntity
 from backoffice.core.services import audit
+from backoffice.core.services.numbering import issue_number
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput, NotFound
@@ -29,6 +30,7 @@ from backoffice.reports.signing import Signer, current_signer
 from backoffice.reports.types import BuiltReport, Comparison, Stamp, Subject
 
 MOST_DIFFERENCES_SHOWN = 100
+DOCUMENT_KIND = "reports.issued_report"
 
 _RENDERERS: dict[str, Callable[[BuiltReport, Stamp], bytes]] = {
     IssuedReport.Format.CSV: render_csv,
@@ -212,12 +214,26 @@ def _record(issued: IssuedReport, signer: Signer, actor: Actor) -> IssuedReport:
     SigningKey.objects.bulk_create(
         [SigningKey(key_id=signer.key_id, public_key=signer.public_key)], ignore_conflicts=True
     )
+    # The number stands in the register, not in the bytes: these were rendered before the transaction, so that no counter
+    # is locked while a page is laid out.
+    issued.document_number = issue_number(
+        entity_id=issued.entity_id,
+        kind=DOCUMENT_KIND,
+        on=clock.today_business_day(),
+        subject=f"report {issued.public_id}",
+        actor=actor,
+    ).reference
     issued.save(force_insert=True)
     audit.record(
         actor=actor,
         action="reports.issue_report",
         target=issued,
-        changes={"sha256": issued.sha256, "rows_digest": issued.rows_digest, "rows": issued.row_count},
+        changes={
+            "number": issued.document_number,
+            "sha256": issued.sha256,
+            "rows_digest": issued.rows_digest,
+            "rows": issued.row_count,
+        },
     )
     # The log leaves the machine: a copy of the digest that nobody can alter together with file and row.
     structlog.get_logger(__name__).info("report_issued", file=issued.file_name, sha256=issued.sha256)

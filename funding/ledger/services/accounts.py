@@ -8,6 +8,7 @@ from django.db import connection, transaction
 
 from backoffice.core.access import authorise
 from backoffice.core.services import audit
+from backoffice.core.services.entities import require_permitted_currencies
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.currency import Currency
@@ -56,7 +57,10 @@ def get_account(
 
 
 def get_accounts_bulk(*, specs: Iterable[AccountSpec]) -> dict[AccountSpec, LedgerAccount]:
-    """The accounts of many specs, missing ones made, in at most three statements whatever their number."""
+    """The accounts of many specs, missing ones made, in at most four statements whatever their number.
+
+    Raises `InvalidInput` (`currency_not_permitted`) where an entity opens no accounts in a currency; nothing is made then.
+    """
     wanted = list(dict.fromkeys(specs))
     if len(wanted) > MAXIMUM_ACCOUNTS:
         raise InvalidInput(f"At most {MAXIMUM_ACCOUNTS} accounts at a time.", field="specs")
@@ -66,6 +70,7 @@ def get_accounts_bulk(*, specs: Iterable[AccountSpec]) -> dict[AccountSpec, Ledg
     found = _find(wanted)
     missing = [spec for spec in wanted if spec not in found]
     if missing:
+        require_permitted_currencies((spec.entity_id, spec.currency) for spec in missing)
         with book():
             _insert(missing)
         found.update(_find(missing))
