@@ -242,6 +242,21 @@ def _run_one(job: Job, run: JobRunner, owner: str, lease_seconds: int) -> bool:
         return False
     except Exception as error:
         log.exception("job_failed")
-        fail(job=job, owner=owner, error=f"{type(error).__name__}: {error}", retry=True)
+        _give_back(job, owner, error)
         return False
     return True
+
+
+def _give_back(job: Job, owner: str, error: Exception) -> None:
+    """Notes a failure; on a new connection, if the old one was lost with the work.
+
+    Where the database is away altogether, the lease runs out and the reaper gives the job back. Where the commit had
+    happened before the connection was lost, the job is done, and this changes nothing.
+    """
+    try:
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        fail(job=job, owner=owner, error=f"{type(error).__name__}: {error}", retry=True)
+    except DatabaseFailure:
+        connection.close()
+        structlog.get_logger(__name__).warning("job_not_given_back", job_id=job.pk)
