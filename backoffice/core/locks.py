@@ -22,6 +22,15 @@ def lock_audit_chain() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_AUDIT_CHAIN_KEY])
 
 
+_ADMINISTRATORS_KEY = advisory_key("core", "administrators")
+
+
+def lock_administrators() -> None:
+    """Waits until nobody else changes who administers logins; held until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADMINISTRATORS_KEY])
+
+
 def try_session_lock(key: int) -> bool:
     """Takes the lock for this connection unless another one has it. A dead process loses it with its connection."""
     with connection.cursor() as cursor:
