@@ -14,9 +14,10 @@ class LedgerConfig(AppConfig):
         """Declares the ledger's verbs, scopes and proofs, its pages and its scheduled work."""
         from backoffice.core.schedule import register_periodic
         from backoffice.ui.navigation import register_page, register_section
-        from funding.ledger import checks, permissions
+        from funding.ledger import api, checks, permissions
 
         permissions.register()
+        api.register()
         checks.register()
         register_periodic("funding.expire_holds", "funding.ledger.tasks.expire_holds", 30)
         register_section("funding", "Funding", "account_balance", 30)

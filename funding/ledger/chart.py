@@ -36,6 +36,7 @@ class AccountKind(models.TextChoices):
     PARTNER_PAYABLE = "partner_payable", "Partner commission payable"
     PARTNER_WALLET = "partner_wallet", "Partner wallet"
     OPENING_EQUITY = "opening_equity", "Opening balances taken over"
+    CAPITAL = "capital", "Own funds"
     HOUSE_BOOK_A = "house_book_a", "House result, A book"
     HOUSE_BOOK_B = "house_book_b", "House result, B book"
     SWAP_INCOME = "swap_income", "Swaps and interest"
@@ -44,8 +45,11 @@ class AccountKind(models.TextChoices):
     COMMISSION_EXPENSE = "commission_expense", "Partner commission"
     BONUS_EXPENSE = "bonus_expense", "Bonuses and credit given"
     COMPENSATION_EXPENSE = "compensation_expense", "Compensation and corrections"
+    BANK_CHARGES = "bank_charges", "Bank and provider charges"
     ROUNDING = "rounding", "Rounding"
     FX_POSITION = "fx_position", "Currency position"
+    FX_REVALUATION = "fx_revaluation", "Revaluation of foreign balances"
+    UNREALISED_FX = "unrealised_fx", "Exchange gains and losses, unrealised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,13 @@ _A, _L, _Q, _I, _X = (
 )
 
 KIND_RULES: dict[AccountKind, KindRule] = {
-    AccountKind.BANK: KindRule(_A, "Money at a bank."),
-    AccountKind.PSP: KindRule(_A, "Money at a payment provider, on its way to the bank."),
-    AccountKind.LIQUIDITY_PROVIDER: KindRule(_A, "Money and results at a liquidity provider.", "liquidity_provider"),
+    AccountKind.BANK: KindRule(_A, "Money at a bank.", "external account, or nothing for the main one"),
+    AccountKind.PSP: KindRule(
+        _A,
+        "Money at a payment provider, on its way to the bank.",
+        "external account, or nothing for the main one",
+    ),
+    AccountKind.LIQUIDITY_PROVIDER: KindRule(_A, "Money and results at a liquidity provider.", "external account"),
     AccountKind.CLIENT_RECEIVABLE: KindRule(
         _A, "What a client owes after a chargeback that the wallet could not cover.", "client", 0
     ),
@@ -99,6 +107,7 @@ KIND_RULES: dict[AccountKind, KindRule] = {
     AccountKind.OPENING_EQUITY: KindRule(
         _Q, "The other side of balances that existed before the history we hold; nets to zero as history arrives."
     ),
+    AccountKind.CAPITAL: KindRule(_Q, "What the owners paid in, less what they took out."),
     AccountKind.HOUSE_BOOK_A: KindRule(
         _I, "The house's side of clients' realised results and dividends while their account is in the A book."
     ),
@@ -113,8 +122,18 @@ KIND_RULES: dict[AccountKind, KindRule] = {
     AccountKind.COMPENSATION_EXPENSE: KindRule(
         _X, "Corrections and compensations, negative balances made good included."
     ),
+    AccountKind.BANK_CHARGES: KindRule(_X, "What banks and payment providers charge the house."),
     AccountKind.ROUNDING: KindRule(_X, "What is left over when an amount is rounded to the digits of its currency."),
     AccountKind.FX_POSITION: KindRule(_Q, "Both sides of a conversion: what the house holds of a currency through it."),
+    AccountKind.FX_REVALUATION: KindRule(
+        _A,
+        "In the base currency: what a balance in another currency is worth at the day's reference rate, less what it was "
+        "worth when it came. Follows the balance that it belongs to; booked by the revaluation alone.",
+        "revalued position",
+    ),
+    AccountKind.UNREALISED_FX: KindRule(
+        _I, "In the base currency: the other side of every revaluation. A loss stands as a debit."
+    ),
 }
 
 DEBIT_CLASSES = frozenset({AccountClass.ASSET, AccountClass.EXPENSE})

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from django.db import Error, transaction
 
 from backoffice.core.triggers import IMMUTABLE_SQLSTATE
-from backoffice.kernel.errors import Conflict, CurrencyMismatch, DomainError, InsufficientFunds, InvalidInput, Retryable
+from backoffice.kernel.errors import (
+    Conflict,
+    CurrencyMismatch,
+    Denied,
+    DomainError,
+    InsufficientFunds,
+    InvalidInput,
+    Retryable,
+)
 
 _BY_SQLSTATE: dict[str, Callable[[str], DomainError]] = {
     "23L01": lambda text: InvalidInput(f"{text}.", code="entry_does_not_balance"),
@@ -20,6 +28,8 @@ _BY_SQLSTATE: dict[str, Callable[[str], DomainError]] = {
     "23L07": lambda text: Conflict(f"{text}.", code="day_closed"),
     "23L08": lambda text: Conflict(f"{text}.", code="account_frozen"),
     "23L09": lambda text: Conflict(f"{text}.", code="illegal_transition"),
+    "23L11": lambda text: Conflict(f"{text}.", code="day_not_closed"),
+    "23L12": lambda text: Retryable(f"{text}; try again."),
     "23L10": lambda text: Conflict(f"{text}.", code="append_only"),
     IMMUTABLE_SQLSTATE: lambda text: Conflict(f"{text}.", code="append_only"),
     "55P03": lambda text: Retryable("The account is busy; try again in a moment."),
@@ -33,6 +43,8 @@ _BY_CONSTRAINT: dict[str, Callable[[str], DomainError]] = {
         "The entry is reversed already.", code="already_reversed"
     ),
     "ledger_account_follows_chart": lambda text: InvalidInput("The chart knows no such account.", field="kind"),
+    "ledger_reopening_once_at_a_time": lambda text: Conflict("These days are open again already.", code="already_open"),
+    "ledger_reopening_by_two_people": lambda text: Denied("Another person approves.", code="same_person"),
     "ledger_account_owner_whole": lambda text: InvalidInput("An owner has a type and an id.", field="owner_type"),
 }
 

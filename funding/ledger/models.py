@@ -4,7 +4,8 @@ The database itself keeps the books right (triggers in the migrations, whatever 
 postings must balance per entry and currency; an entry without postings cannot be committed; postings belong to the
 transaction that made their entry; entries and postings are never changed or deleted; balances follow postings and holds
 in the same statement and are written by nothing else; a floor (wallets: zero) plus what is held cannot be crossed; a
-frozen account takes no debit; books that are closed through a day take no entry dated on or before it.
+frozen account takes no debit; books that are closed through a day take no entry dated on or before it, save in days that
+were opened again with approval, and such an entry carries the mark of the re-opening.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from decimal import Decimal
 from functools import reduce
 from operator import or_
 
+import pgtrigger
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateRangeField, RangeOperators
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q, Value
 
 from backoffice.core.access import ScopedQuerySet
 from backoffice.core.fields import AmountField, CurrencyField, CurrentTransactionId, TransactionIdField
 from backoffice.core.models import LegalEntity
-from backoffice.core.triggers import never_changes
+from backoffice.core.triggers import IMMUTABLE_SQLSTATE, never_changes
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
 from funding.ledger.chart import KIND_RULES, AccountClass, AccountKind, is_debit_normal
@@ -131,6 +135,8 @@ class JournalEntry(models.Model):
         COMMISSION = "commission", "Commission"
         ADJUSTMENT = "adjustment", "Adjustment"
         REVERSAL = "reversal", "Reversal"
+        MANUAL = "manual", "Manual journal"
+        REVALUATION = "revaluation", "Currency revaluation"
 
     id = models.BigAutoField(primary_key=True)
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
@@ -142,6 +148,14 @@ class JournalEntry(models.Model):
     idempotency_key = models.CharField(max_length=160, unique=True)
     input_hash = models.BinaryField(max_length=32)
     reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversed_by")
+    reopening = models.ForeignKey(
+        "PeriodReopening",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="entries",
+        help_text="Set where the entry stands in days that were closed and opened again.",
+    )
     reason = models.TextField(blank=True)
     actor = models.CharField(max_length=200)
     source_type = models.CharField(max_length=40, blank=True)
@@ -258,6 +272,159 @@ class Hold(models.Model):
         return f"hold {self.pk} {self.amount} {self.state}"
 
 
+_REOPENING_STAYS = f"""
+PERFORM pg_advisory_xact_lock(ledger_books_lock_key(NEW.entity_id));
+IF TG_OP = 'INSERT' THEN
+    IF NEW.reclosed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'a re-opening begins open' USING ERRCODE = '{IMMUTABLE_SQLSTATE}';
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM ledger_closedday WHERE entity_id = NEW.entity_id AND business_day >= NEW.through_day
+    ) THEN
+        RAISE EXCEPTION 'the books of entity % are not closed through %', NEW.entity_id, NEW.through_day
+            USING ERRCODE = '23L11';
+    END IF;
+    RETURN NEW;
+END IF;
+IF OLD.reclosed_at IS NOT NULL OR NEW.reclosed_at IS NULL OR
+   (NEW.id, NEW.entity_id, NEW.from_day, NEW.through_day, NEW.reason, NEW.requested_by, NEW.approved_by,
+    NEW.change_request_id, NEW.opened_at)
+   IS DISTINCT FROM
+   (OLD.id, OLD.entity_id, OLD.from_day, OLD.through_day, OLD.reason, OLD.requested_by, OLD.approved_by,
+    OLD.change_request_id, OLD.opened_at)
+THEN
+    RAISE EXCEPTION 'a re-opening is only ever closed again' USING ERRCODE = '{IMMUTABLE_SQLSTATE}';
+END IF;
+RETURN NEW;
+"""  # noqa: S608 - built of constants only
+
+
+class PeriodReopening(models.Model):
+    """Closed days of an entity that take entries again, by the approval of a second person, until they are closed again.
+
+    Only these days open: what was closed after them stays closed. Several re-openings may follow each other, never at once
+    over the same day.
+    """
+
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="period_reopenings")
+    from_day = models.DateField()
+    through_day = models.DateField()
+    reason = models.TextField()
+    requested_by = models.CharField(max_length=200)
+    approved_by = models.CharField(max_length=200)
+    change_request_id = models.BigIntegerField(null=True)
+    opened_at = models.DateTimeField(default=clock.now, editable=False)
+    reclosed_at = models.DateTimeField(null=True)
+    reclosed_by = models.CharField(max_length=200, blank=True)
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(from_day__lte=F("through_day")), name="ledger_reopening_days_in_order"),
+            models.CheckConstraint(condition=~Q(reason=""), name="ledger_reopening_reason"),
+            models.CheckConstraint(condition=~Q(approved_by=F("requested_by")), name="ledger_reopening_by_two_people"),
+            ExclusionConstraint(
+                name="ledger_reopening_once_at_a_time",
+                expressions=[
+                    ("entity", RangeOperators.EQUAL),
+                    (
+                        Func(
+                            "from_day",
+                            "through_day",
+                            Value("[]"),
+                            function="daterange",
+                            output_field=DateRangeField(),
+                        ),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+                condition=Q(reclosed_at__isnull=True),
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="reopening_stays",
+                level=pgtrigger.Row,
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func=_REOPENING_STAYS,
+            ),
+            pgtrigger.Protect(name="reopenings_remain", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_day} to {self.through_day}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its days take entries now."""
+        return self.reclosed_at is None
+
+
+_MONTH_STAYS = f"""
+IF TG_OP = 'INSERT' THEN
+    IF NEW.reopened_by_id IS NOT NULL THEN
+        RAISE EXCEPTION 'a month begins closed' USING ERRCODE = '{IMMUTABLE_SQLSTATE}';
+    END IF;
+    RETURN NEW;
+END IF;
+IF OLD.reopened_by_id IS NOT NULL OR NEW.reopened_by_id IS NULL OR
+   (NEW.id, NEW.entity_id, NEW.month, NEW.through_day, NEW.checklist, NEW.figures, NEW.figures_sha256, NEW.closed_by,
+    NEW.closed_at)
+   IS DISTINCT FROM
+   (OLD.id, OLD.entity_id, OLD.month, OLD.through_day, OLD.checklist, OLD.figures, OLD.figures_sha256, OLD.closed_by,
+    OLD.closed_at)
+THEN
+    RAISE EXCEPTION 'a closed month is only ever opened again' USING ERRCODE = '{IMMUTABLE_SQLSTATE}';
+END IF;
+RETURN NEW;
+"""
+
+
+class ClosedMonth(models.Model):
+    """A month that was closed with its checklist done. `figures` is what moved in it, by kind and currency, as text.
+
+    It counts while `reopened_by` is empty; after a re-opening the month is closed again by a new row.
+    """
+
+    entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="closed_months")
+    month = models.DateField(help_text="Its first calendar day.")
+    through_day = models.DateField(help_text="Its last business day.")
+    checklist = models.JSONField(default=list)
+    figures = models.JSONField(default=list)
+    figures_sha256 = models.CharField(max_length=64)
+    closed_by = models.CharField(max_length=200)
+    closed_at = models.DateTimeField(default=clock.now, editable=False)
+    reopened_by = models.ForeignKey(
+        PeriodReopening, on_delete=models.PROTECT, null=True, blank=True, related_name="months"
+    )
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-month", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["entity", "month"], name="ledger_closedmonth_unique", condition=Q(reopened_by__isnull=True)
+            )
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="month_stays",
+                level=pgtrigger.Row,
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func=_MONTH_STAYS,
+            ),
+            pgtrigger.Protect(name="months_remain", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%B %Y}"
+
+
 class ClosedDay(models.Model):
     """A day through which an entity's books are closed; what concerns it later is an adjustment in the first open day."""
 
@@ -265,6 +432,8 @@ class ClosedDay(models.Model):
     business_day = models.DateField()
     closed_at = models.DateTimeField(default=clock.now, editable=False)
     closed_by = models.CharField(max_length=200)
+
+    objects = ScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["-business_day"]

@@ -44,9 +44,9 @@ _derived_sources: Registry[str] = Registry("derived sources of entries")
 _INSERT_ENTRIES = """
 INSERT INTO ledger_journalentry
     (public_id, entity_id, kind, business_day, refers_to_day, description, idempotency_key, input_hash, reverses_id,
-     reason, actor, source_type, source_id, created_at)
+     reason, actor, source_type, source_id, created_at, reopening_id)
 SELECT public_id, entity_id, kind, business_day, refers_to_day, description, idempotency_key, decode(input_hash, 'hex'),
-       reverses_id, reason, %s, source_type, source_id, %s
+       reverses_id, reason, %s, source_type, source_id, %s, ledger_open_again(entity_id, business_day)
 FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::date[], %s::date[], %s::text[], %s::text[], %s::text[],
             %s::bigint[], %s::text[], %s::text[], %s::bigint[])
     AS made (public_id, entity_id, kind, business_day, refers_to_day, description, idempotency_key, input_hash,
