@@ -18,9 +18,6 @@ REBUILD_PROJECTIONS = "platform.rebuild_projections"
 MANAGE_CATALOGUE = "platform.manage_catalogue"
 RUN_BUSINESS_DAY = "platform.run_business_day"
 HOLD_BUSINESS_DAY = "platform.hold_business_day"
-MANAGE_CATALOGUE = "platform.manage_catalogue"
-RUN_BUSINESS_DAY = "platform.run_business_day"
-HOLD_BUSINESS_DAY = "platform.hold_business_day"
 
 # Roles that see every account of their legal entities, also those that no client has yet.
 WHOLE_ENTITY_ROLES = (

@@ -29,13 +29,14 @@ _FRIDAY, _SUNDAY = 4, 6
 class WorkCondition:
     """Something that stands now and should have an open item: what `open_item` takes, without the kind.
 
+    `evidence` may be a function where it costs a query: it is called when an item is written.
     `since` is when it began, where only time makes it true (a step that waits too long): the proof then lets the sweep
     come by first.
     """
 
     group_key: str
     title: str
-    evidence: dict[str, Any] = field(default_factory=dict)
+    evidence: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     entity_id: int | None = None
     target: models.Model | None = None
     url: str = ""
@@ -51,7 +52,8 @@ class WorkKind:
     `due_hours` are hours in which the market is open: a weekend does not count. `clears_after_seconds` is how long the
     condition must stay gone before the item closes. Once overdue by n × `escalate_after_hours`, the n-th of
     `escalate_to_roles` is called in. `conditions` lists what stands now (all of it, or only the given group keys);
-    `closes_by_hand` is for conditions that a person may declare settled although they can still be read.
+    `closes_by_hand` is for conditions that a person may declare settled although they can still be read. `action_slug`
+    names the action of the target's page (a `DeskActionView`) that solves it, `action_label` what its button says.
     """
 
     kind: str
@@ -63,7 +65,8 @@ class WorkKind:
     clears_after_seconds: int = 0
     escalate_after_hours: float = 8
     escalate_to_roles: tuple[str, ...] = ()
-    action_label: str = "Open"
+    action_slug: str = ""
+    action_label: str = ""
     conditions: Callable[[list[str] | None], Iterable[WorkCondition]] | None = None
     closes_by_hand: bool = True
 

@@ -14,6 +14,7 @@ from backoffice.kernel.errors import Conflict, InvalidInput
 from platform_ops.events import ACCOUNT_ASSIGNED
 from platform_ops.models import TradingAccount
 from platform_ops.permissions import ASSIGN_ACCOUNTS
+from platform_ops.services import work
 
 if TYPE_CHECKING:
     from crm.models import Client
@@ -48,6 +49,7 @@ def assign_account(*, account_id: int, client_id: int, actor: Actor, reason: str
         changes=changes,
         entity_id=account.server.entity_id,
     )
+    work.note_unassigned_accounts(server_id=account.server_id)
     outbox.publish(topic=ACCOUNT_ASSIGNED, payload={"account_id": account.pk}, shard_key=f"account:{account.pk}")
     return account
 
@@ -109,4 +111,6 @@ def _register_logins(*, server_id: int, named: list[tuple[str, str | None, str |
         if stated is None:
             raise InvalidInput(f"Account {login} is unknown and its currency is missing.", field="currency")
         unknown[login] = TradingAccount(server_id=server_id, login=login, currency=Currency.of(stated).code)
-    TradingAccount.objects.bulk_create(unknown.values(), batch_size=INSERT_BATCH_SIZE)
+    if unknown:
+        TradingAccount.objects.bulk_create(unknown.values(), batch_size=INSERT_BATCH_SIZE)
+        work.note_unassigned_accounts(server_id=server_id)

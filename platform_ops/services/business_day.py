@@ -23,6 +23,7 @@ from backoffice.kernel.errors import Conflict, DomainError, InvalidInput, NotFou
 from platform_ops.locks import lock_business_day
 from platform_ops.models import BusinessDay, BusinessDayStep, TradingServer
 from platform_ops.permissions import HOLD_BUSINESS_DAY, RUN_BUSINESS_DAY
+from platform_ops.services import work
 
 RunStep = Callable[[BusinessDay], dict[str, Any]]
 
@@ -123,6 +124,7 @@ def _run_step(*, business_day_id: int, definition: StepDefinition) -> bool:
             step.started_at, step.finished_at = started_at, clock.now()
             step.attempts += 1
             step.save()
+            work.note_day(business_day_id=business_day_id)
             topic = "platform.day_step_done" if state == BusinessDayStep.State.DONE else "platform.day_step_failed"
             outbox.publish(
                 topic=topic,
@@ -139,6 +141,7 @@ def _close(*, business_day_id: int, actor: Actor) -> None:
         return
     business_day.state, business_day.closed_at = BusinessDay.State.CLOSED, clock.now()
     business_day.save(update_fields=["state", "closed_at"])
+    work.note_day(business_day_id=business_day_id)
     audit.record(actor=actor, action="platform.close_day", target=business_day, entity_id=business_day.entity_id)
     outbox.publish(
         topic="platform.day_closed",

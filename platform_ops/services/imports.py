@@ -26,6 +26,7 @@ from platform_ops.gateways.statements import Statement, read_statement
 from platform_ops.locks import lock_server
 from platform_ops.models import OpenPositionMark, StatementImport, TradingAccount, TradingServer
 from platform_ops.permissions import IMPORT_STATEMENTS
+from platform_ops.services import work
 from platform_ops.services.ingest import ingest_statement_records
 from platform_ops.services.statement_figures import check_stored_statement
 from platform_ops.services.statement_records import first_money_at, ingest_records_of, link_positions
@@ -185,6 +186,7 @@ def _store(
     stored.matches_statement = not checked.differences
     stored.rows_done, stored.finished_at = stored.rows_total, clock.now()
     stored.save()
+    work.note_stored_file(stored)
     audit.record(
         actor=actor,
         action="platform.import_statement",
@@ -211,7 +213,7 @@ def _register_account(*, server: TradingServer, statement: Statement, zone: Serv
     """The account of a statement, unassigned if it is new. What may change is taken from the latest statement only."""
     currency = Currency.of(statement.currency).code
     netting = statement.is_hedging is False
-    account, _ = TradingAccount.objects.get_or_create(
+    account, is_new = TradingAccount.objects.get_or_create(
         server=server,
         login=statement.account,
         defaults={
@@ -221,6 +223,8 @@ def _register_account(*, server: TradingServer, statement: Statement, zone: Serv
             "position_mode": TradingAccount.PositionMode.NETTING if netting else TradingAccount.PositionMode.HEDGING,
         },
     )
+    if is_new:
+        work.note_unassigned_accounts(server_id=server.pk)
     if account.currency != currency:
         raise InvalidInput(
             f"Account {account.login} is in {account.currency}, not in {currency}.", field="currency", value=currency
@@ -290,6 +294,7 @@ def refuse_file(*, given: GivenFile, error: DomainError, actor: Actor, queued_id
             server=given.server, sha256=given.digest, state=StatementImport.State.REFUSED, error=reason
         ).first()
         if known is not None:
+            work.note_refused_again(known)
             return known
     path = keep_file(folder=QUARANTINE_FOLDER, server_code=given.server.code, file_name=given.name, data=given.data)
     return _write_refusal(given=given, reason=reason, path=path, actor=actor, queued_id=queued_id)
@@ -312,6 +317,7 @@ def _write_refusal(
     refused.uploaded_by_id = refused.uploaded_by_id or actor.user_id
     refused.finished_at = clock.now()
     refused.save()
+    work.note_refused_file(refused)
     audit.record(
         actor=actor,
         action="platform.refuse_statement",

@@ -24,6 +24,7 @@ from platform_ops.services.merging import MergeOutcome, merge_stage, relink_posi
 from platform_ops.services.openings import refresh_openings
 from platform_ops.services.projections import Projected, project_batch
 from platform_ops.services.staging import STAGE, CsvSource, IngestRecord, pinned_plans, stage_csv, stage_records
+from platform_ops.services.work import note_unmatched_symbols
 
 __all__ = ["IngestOutcome", "IngestRecord", "ingest_csv", "ingest_records", "ingest_statement_records"]
 
@@ -124,6 +125,7 @@ def _ingest(
         changed_positions=projected.positions,
         changed_operations=projected.operations + openings,
     )
+    note_unmatched_symbols(server_id=server_id, batch_id=batch_id if rows else None)
     if rows or openings:
         batch.pk = batch_id
         batch.save(force_insert=True)

@@ -15,6 +15,7 @@ from platform_ops.events import SYMBOL_MAPPED
 from platform_ops.models import ServerSymbol, Symbol
 from platform_ops.permissions import MAP_SYMBOLS
 from platform_ops.rules import match_symbol
+from platform_ops.services import work
 
 
 @transaction.atomic(durable=True)
@@ -72,6 +73,7 @@ def _map(server_symbol: ServerSymbol, symbol: Symbol, *, rule: str, announce: bo
     server_symbol.mapped_at = clock.now()
     server_symbol.save(update_fields=["symbol", "mapped_by", "mapped_at"])
     if announce:
+        work.note_mapped_symbol(server_symbol)
         outbox.publish(
             topic=SYMBOL_MAPPED,
             payload={"server_symbol_id": server_symbol.pk},

@@ -7,7 +7,7 @@ transaction of its own, or speaks to the outside world, belongs into a job.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +40,15 @@ def publish(*, topic: str, payload: dict[str, Any], shard_key: str = "") -> None
     if not connection.in_atomic_block:
         raise Misconfigured("An event is published in the transaction that makes it happen.", topic=topic)
     OutboxEvent.objects.create(topic=topic, payload=payload, shard_key=shard_key)
+
+
+def publish_all(*, topic: str, payloads: Sequence[dict[str, Any]], shard_key: str = "") -> None:
+    """Like `publish`, for many events of a topic in one statement."""
+    if not connection.in_atomic_block:
+        raise Misconfigured("An event is published in the transaction that makes it happen.", topic=topic)
+    OutboxEvent.objects.bulk_create(
+        [OutboxEvent(topic=topic, payload=payload, shard_key=shard_key) for payload in payloads], batch_size=1_000
+    )
 
 
 def subscribe(topic: str, name: str, handler: Handler) -> None:

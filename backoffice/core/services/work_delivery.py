@@ -44,11 +44,15 @@ def deliver_new(*, kind: WorkKind, items: Sequence[WorkItem], now: datetime) -> 
     waiting = WorkItem.objects.filter(pk__in=[item.pk for item in items])
     audible = set(waiting.filter(~is_muted_now(now)).values_list("pk", flat=True))
     WorkItem.objects.filter(pk__in=audible).update(delivered_at=now)
-    for item in items:
-        if item.pk in audible:
-            item.delivered_at = now
-            outbox.publish(topic=ITEM_OPENED, payload=payload_of(item, kind), shard_key=f"work:{item.kind}")
-    announce_change([item for item in items if item.pk in audible], sound=True)
+    delivered = [item for item in items if item.pk in audible]
+    for item in delivered:
+        item.delivered_at = now
+    outbox.publish_all(
+        topic=ITEM_OPENED,
+        payloads=[payload_of(item, kind) for item in delivered],
+        shard_key=f"work:{kind.kind}",
+    )
+    announce_change(delivered, sound=True)
 
 
 def payload_of(item: WorkItem, kind: WorkKind) -> dict[str, Any]:

@@ -8,8 +8,8 @@ order of their group keys, so that two loads that open the same items never wait
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -39,6 +39,7 @@ MAX_EVIDENCE_BYTES = 20_000
 MAX_ITEMS_AT_ONCE = 200
 SYSTEM = Actor.system("work")
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _State = WorkItem.State
 _Event = WorkItemEvent.Kind
 
@@ -116,8 +117,6 @@ def open_items(*, kind: str, conditions: Iterable[WorkCondition]) -> list[WorkIt
     opened = {item_id for item_id, _, _, is_new, _ in written if is_new}
     came_back = {item_id for item_id, _, _, _, was_clearing in written if was_clearing}
     items = list(WorkItem.objects.filter(pk__in=[row[0] for row in written]).order_by("group_key"))
-    for item in items:
-        item.target = by_key[item.group_key].target  # type: ignore[attr-defined]  # spares the caller a look-up
     _note_bulk(
         [_event(item, _Event.OPENED, SYSTEM, data=item.evidence) for item in items if item.pk in opened]
         + [_event(item, _Event.CAME_BACK, SYSTEM) for item in items if item.pk in came_back]
@@ -132,7 +131,8 @@ def _row(kind: WorkKind, condition: WorkCondition, now: datetime) -> dict[str, A
         raise InvalidInput(f"A group key has 1 to {MAX_GROUP_KEY_LENGTH} letters.", field="group_key", value=key)
     if not title:
         raise InvalidInput("A work item needs a title.", field="title")
-    if len(json.dumps(condition.evidence, cls=DjangoJSONEncoder)) > MAX_EVIDENCE_BYTES:
+    evidence = condition.evidence() if callable(condition.evidence) else condition.evidence
+    if len(json.dumps(evidence, cls=DjangoJSONEncoder)) > MAX_EVIDENCE_BYTES:
         raise InvalidInput(f"Evidence has at most {MAX_EVIDENCE_BYTES} bytes.", field="evidence")
     due_at = condition.due_at or due_from(now, kind.due_hours)
     escalates_at = due_from(due_at, kind.escalate_after_hours) if kind.escalate_to_roles else None
@@ -146,10 +146,27 @@ def _row(kind: WorkKind, condition: WorkCondition, now: datetime) -> dict[str, A
         "target_type": target._meta.label_lower if target is not None else "",
         "target_id": str(target.pk) if target is not None else "",
         "url": condition.url,
-        "evidence": condition.evidence,
+        "evidence": evidence,
         "due_at": due_at.isoformat(),
         "escalates_at": escalates_at.isoformat() if escalates_at else None,
     }
+
+
+@transaction.atomic
+def reconcile(*, kind: str, prefix: str, conditions: Callable[[], Iterable[WorkCondition]], reason: str) -> set[str]:
+    """Makes the open items whose group key starts with *prefix* those of *conditions*: opens what is missing, clears
+    what is gone. What is open already is not counted again. Returns the group keys that it opened.
+    """
+    of_prefix = WorkItem.objects.filter(kind=kind, group_key__startswith=prefix).exclude(state=_State.CLOSED)
+    open_now = dict(of_prefix.values_list("group_key", "clears_at"))
+    # Read after the items: what another transaction adds in between is then opened twice, which counts, not cleared.
+    standing = {condition.group_key: condition for condition in conditions()}
+    missing = [condition for key, condition in standing.items() if open_now.get(key, _NEVER) is not None]
+    open_items(kind=kind, conditions=missing)
+    gone = [key for key, clears_at in open_now.items() if clears_at is None and key not in standing]
+    if gone:
+        clear_items(kind=kind, group_keys=gone, reason=reason)
+    return {condition.group_key for condition in missing}
 
 
 def clear_item(*, kind: str, group_key: str, reason: str) -> WorkItem | None:

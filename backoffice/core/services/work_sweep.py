@@ -155,9 +155,10 @@ def _differences(kind: WorkKind, *, lenient_before: datetime | None) -> tuple[li
     With *lenient_before*, a condition that only time made true counts from that moment on.
     """
     assert kind.conditions is not None
-    standing = {condition.group_key: condition for condition in kind.conditions(None)}
     items = WorkItem.objects.filter(kind=kind.kind)
     open_keys = dict(items.filter(_not_closed).values_list("group_key", "clears_at"))
+    # Read after the items: what begins in between may be opened twice, which only counts; it is never cleared.
+    standing = {condition.group_key: condition for condition in kind.conditions(None)}
     missing = [condition for key, condition in sorted(standing.items()) if key not in open_keys]
     if kind.closes_by_hand and missing:
         keys = [condition.group_key for condition in missing]
