@@ -2,6 +2,7 @@
 
 from backoffice.core.models.api_keys import ApiKey
 from backoffice.core.models.audit import AuditRecord, AuditSeal
+from backoffice.core.models.changes import ApprovalPolicy, ChangeEvent, ChangeRequest
 from backoffice.core.models.delivery import IdempotencyRecord, OutboxEvent
 from backoffice.core.models.entities import Brand, LegalEntity
 from backoffice.core.models.files import StoredFile
@@ -23,9 +24,12 @@ from backoffice.core.models.work import Severity, WorkDelivery, WorkItem, WorkIt
 __all__ = [
     "AccessReview",
     "ApiKey",
+    "ApprovalPolicy",
     "AuditRecord",
     "AuditSeal",
     "Brand",
+    "ChangeEvent",
+    "ChangeRequest",
     "ClientView",
     "Consent",
     "DocumentCounter",
