@@ -27,6 +27,33 @@ def env_list(name: str, *, default: list[str]) -> list[str]:
     return default if value is None else [part.strip() for part in value.split(",") if part.strip()]
 
 
+def env_group(prefix: str) -> dict[str, str]:
+    """Every variable whose name begins with *prefix*, by the rest of its name."""
+    return {name[len(prefix) :]: value for name, value in os.environ.items() if name.startswith(prefix) and value}
+
+
+def private_storage(*, folder: str, bucket: str) -> dict[str, Any]:
+    """Django's description of the store for private files: the S3 bucket if one is named, else the folder.
+
+    Objects are private, encrypted by the server, and written under names that are never taken twice; nothing is
+    served from the bucket itself, so no address of it is ever signed for a browser.
+    """
+    if not bucket:
+        return {"BACKEND": "backoffice.core.private_storage.PrivateFolderStorage", "OPTIONS": {"location": folder}}
+    options = {
+        "bucket_name": bucket,
+        "endpoint_url": os.environ.get("BACKOFFICE_S3_ENDPOINT") or None,
+        "region_name": os.environ.get("BACKOFFICE_S3_REGION") or None,
+        "access_key": os.environ.get("BACKOFFICE_S3_ACCESS_KEY") or None,
+        "secret_key": os.environ.get("BACKOFFICE_S3_SECRET_KEY") or None,
+        "default_acl": "private",
+        "file_overwrite": False,
+        "addressing_style": "path" if os.environ.get("BACKOFFICE_S3_ENDPOINT") else None,
+        "object_parameters": {"ServerSideEncryption": "AES256"},
+    }
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+
+
 def database_from_url(url: str) -> dict[str, Any]:
     """Django's database dictionary for a `postgresql://user:password@host:port/name?host=/socket/folder` URL.
 

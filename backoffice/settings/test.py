@@ -15,7 +15,7 @@ STATIC_ROOT = Path(_own_folder.name) / "static"
 STATIC_ROOT.mkdir()
 STORAGES = {
     "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "backoffice.core.private_storage.PrivateFolderStorage",
         "OPTIONS": {"location": f"{_own_folder.name}/files"},
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
