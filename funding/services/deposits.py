@@ -15,6 +15,7 @@ from django.db import transaction
 
 from backoffice.core.access import authorise
 from backoffice.core.services import audit, outbox
+from backoffice.core.services.switches import Switch, register_guard, require_open
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import CurrencyMismatch, InvalidInput
@@ -52,10 +53,14 @@ class _Direction:
     suspense_side: PostingSide
     action: str
     topic: str
+    switch: Switch | None
 
 
-_IN = _Direction(JournalEntry.Kind.DEPOSIT, "Deposit", "D", "C", "funding.receive_deposit", DEPOSIT_RECEIVED)
-_OUT = _Direction(JournalEntry.Kind.WITHDRAWAL, "Withdrawal", "C", "D", "funding.pay_withdrawal", WITHDRAWAL_PAID)
+_IN = _Direction(JournalEntry.Kind.DEPOSIT, "Deposit", "D", "C", "funding.receive_deposit", DEPOSIT_RECEIVED, None)
+_OUT = _Direction(
+    JournalEntry.Kind.WITHDRAWAL, "Withdrawal", "C", "D", "funding.pay_withdrawal", WITHDRAWAL_PAID, Switch.WITHDRAWALS
+)
+register_guard("funding.services.deposits.pay_withdrawal", Switch.WITHDRAWALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,10 @@ def pay_withdrawal(
     client_id: int | None = None,
     business_day: date | None = None,
 ) -> JournalEntry:
-    """Books money that was paid out for a trading account or a client; otherwise like `receive_deposit`."""
+    """Books money that was paid out for a trading account or a client; otherwise like `receive_deposit`.
+
+    Raises `SwitchedOff` while withdrawals are stopped; what was booked before is still returned for its key.
+    """
     movement = _Movement(amount, currency, method, reference, idempotency_key, account_id, client_id, business_day)
     return _book(movement, _OUT, actor)
 
@@ -127,6 +135,8 @@ def _book(movement: _Movement, direction: _Direction, actor: Actor) -> JournalEn
     authorise(actor, direction.action)
     _check(movement)
     owner = _owner(movement, actor)
+    if direction.switch is not None and find_by_key(movement.idempotency_key) is None:
+        require_open(direction.switch, entity_id=owner.entity_id)
     entry = post_entry(draft=_draft(movement, direction, owner), actor=actor)
     if was_booked_now(entry):
         facts = {

@@ -76,7 +76,8 @@ _guards: Registry[Guard] = Registry("guarded use cases")
 
 def register_guard(path: str, switch: Switch) -> None:
     """Writes down that the use case at *path* asks *switch*; a test proves for each that it refuses."""
-    _guards.register(path, Guard(switch=Switch(switch), path=path))
+    guard = Guard(switch=Switch(switch), path=path)
+    _guards.register(f"{guard.switch.value} {path}", guard)
 
 
 def guarded_use_cases() -> list[Guard]:

@@ -11,10 +11,12 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from backoffice.core.services.switches import Switch, register_guard, require_open
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import IdempotencyMismatch, IllegalTransition, InvalidInput, NotFound
 from funding.ledger import rules
+from funding.ledger.chart import AccountKind
 from funding.ledger.database import book
 from funding.ledger.locks import bound_lock_waits, lock_balances, lock_hold
 from funding.ledger.models import Hold, JournalEntry, LedgerAccount
@@ -23,6 +25,17 @@ from funding.ledger.types import EntryDraft, PostingLine
 
 EXPIRE_AT_A_TIME = 500
 """Upper bound of holds that one run of `expire_holds` ends."""
+
+# Setting money aside is the first step of paying it out. What was set aside before a stop may still be posted: the
+# outside call, which is the step after this one, has been made by then, and the books must say so.
+_SWITCHES = {
+    AccountKind.CLIENT_LIABILITY.value: Switch.WITHDRAWALS,
+    AccountKind.CLIENT_WALLET.value: Switch.WITHDRAWALS,
+    AccountKind.PARTNER_PAYABLE.value: Switch.PAYOUTS,
+    AccountKind.PARTNER_WALLET.value: Switch.PAYOUTS,
+}
+for _switch in (Switch.WITHDRAWALS, Switch.PAYOUTS):
+    register_guard("funding.ledger.services.holds.place_hold", _switch)
 
 
 @transaction.atomic
@@ -36,7 +49,8 @@ def place_hold(
 ) -> Hold:
     """Sets money aside on an account. The same key and input returns the hold that exists, whatever its state by now.
 
-    Raises `InsufficientFunds` when less is available, `IdempotencyMismatch` when the key stands for another hold.
+    Raises `InsufficientFunds` when less is available, `IdempotencyMismatch` when the key stands for another hold, and
+    `SwitchedOff` for money of clients while withdrawals, of partners while payouts are stopped.
     """
     account = LedgerAccount.objects.filter(pk=account_id).first()
     if account is None:
@@ -44,6 +58,9 @@ def place_hold(
     rules.checked_amount(amount, account.currency)
     if not idempotency_key:
         raise InvalidInput("A hold needs a key.", field="idempotency_key")
+    switch = _SWITCHES.get(account.kind)
+    if switch is not None and not Hold.objects.filter(idempotency_key=idempotency_key).exists():
+        require_open(switch, entity_id=account.entity_id)
     digest = rules.hold_hash(account_id=account_id, amount=amount, reason=reason)
     with book():
         lock_balances([account_id])
