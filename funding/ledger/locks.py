@@ -30,6 +30,17 @@ def lock_balances(account_ids: Iterable[int]) -> dict[int, AccountBalance]:
     return {balance.pk: balance for balance in locked}
 
 
+def lock_books_alone(entity_id: int) -> None:
+    """Waits until no booking of the entity is under way and lets none begin until the transaction ends.
+
+    For what must see the books at rest: closing a month, revaluing a day. It comes before the balances, like the shared
+    lock that every booking takes. Call it inside `database.book`, which turns a lock that is not free into `Retryable`.
+    """
+    bound_lock_waits()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(ledger_books_lock_key(%s))", [entity_id])
+
+
 def lock_hold(hold_id: int) -> Hold | None:
     """The hold, locked until the transaction ends, or None if there is none."""
     bound_lock_waits()

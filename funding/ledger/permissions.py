@@ -15,6 +15,8 @@ _PATHS_TO_ENTITY = {
     "ledger.Posting": "entry__entity",
     "ledger.Hold": "account__entity",
     "ledger.ClosedDay": "entity",
+    "ledger.ClosedMonth": "entity",
+    "ledger.PeriodReopening": "entity",
 }
 
 
@@ -24,6 +26,9 @@ def register() -> None:
     declare_capability("funding.view_trial_balance", READERS)
     declare_capability("funding.reverse_entry", KEEPERS)
     declare_capability("funding.close_day", KEEPERS)
+    # Opening closed days again takes two people: one proposes, another approves.
+    declare_capability("funding.propose_reopening", KEEPERS)
+    declare_capability("funding.approve_reopening", KEEPERS)
     # Risk holds a suspicious partner's or client's money; finance does so for its own reasons.
     declare_capability("funding.freeze_account", (*KEEPERS, Role.DEALING, Role.COMPLIANCE))
     for label, path in _PATHS_TO_ENTITY.items():

@@ -35,6 +35,50 @@ def available_of(account: LedgerAccount | int) -> Decimal | None:
     return available
 
 
+def balances_as_of(*, entity_id: int, kind: str, day: date) -> list[tuple[int, str, Decimal]]:
+    """(account, currency, balance in the normal side) of the accounts of a kind that were not empty after a business day.
+
+    Only for use cases that have authorised the actor for the entity.
+    """
+    rows = (
+        Posting.objects.order_by()
+        .filter(account__entity_id=entity_id, account__kind=kind, entry__business_day__lte=day)
+        .values("account_id", "account__currency", "account__is_debit_normal")
+        .annotate(
+            debit_sum=Coalesce(Sum("amount", filter=Q(side=Posting.Side.DEBIT)), _ZERO),
+            credit_sum=Coalesce(Sum("amount", filter=Q(side=Posting.Side.CREDIT)), _ZERO),
+        )
+    )
+    found = [
+        (
+            row["account_id"],
+            row["account__currency"],
+            (row["debit_sum"] - row["credit_sum"]) * (1 if row["account__is_debit_normal"] else -1),
+        )
+        for row in rows
+    ]
+    return sorted(item for item in found if item[2])
+
+
+def ledger_balances_on(*, account_ids: Iterable[int], day: date) -> dict[int, Decimal]:
+    """The balance of accounts after a business day, each in its normal side. Only for use cases, as above."""
+    wanted = list(account_ids)
+    balances = dict.fromkeys(wanted, Decimal(0))
+    rows = (
+        Posting.objects.order_by()
+        .filter(account_id__in=wanted, entry__business_day__lte=day)
+        .values("account_id", "account__is_debit_normal")
+        .annotate(
+            debit_sum=Coalesce(Sum("amount", filter=Q(side=Posting.Side.DEBIT)), _ZERO),
+            credit_sum=Coalesce(Sum("amount", filter=Q(side=Posting.Side.CREDIT)), _ZERO),
+        )
+    )
+    for row in rows:
+        difference: Decimal = row["debit_sum"] - row["credit_sum"]
+        balances[row["account_id"]] = difference if row["account__is_debit_normal"] else -difference
+    return balances
+
+
 def visible_accounts(actor: Actor) -> QuerySet[LedgerAccount]:
     """The ledger accounts that the actor may see, with their balances."""
     return visible_to(LedgerAccount.objects.select_related("balance", "entity"), actor)

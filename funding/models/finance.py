@@ -112,14 +112,16 @@ class RevaluationLine(models.Model):
     """A position at the day: target minus booked.
 
     `balance` is signed from the house's side (assets positive, debts negative), in the position's currency. `cost` is what
-    it was worth when it came: each day's movement at that day's rate, unrounded. `target` is the gain that should be booked
-    by then, `booked_before` what was, `amount` the difference, all in the base currency.
+    it was worth when it came, each day's movement at that day's rate; `value` what it is worth now; both unrounded. `target`
+    is the gain that should be booked by then (value less cost, rounded once), `booked_before` what was, `amount` the
+    difference, all in the base currency.
     """
 
     run = models.ForeignKey(RevaluationRun, on_delete=models.PROTECT, related_name="lines")
     position = models.ForeignKey(RevaluedPosition, on_delete=models.PROTECT, related_name="lines")
     balance = AmountField()
     cost = models.DecimalField(max_digits=40, decimal_places=20)
+    value = models.DecimalField(max_digits=40, decimal_places=20)
     rate = models.DecimalField(max_digits=40, decimal_places=20)
     rate_source = models.CharField(max_length=60)
     rate_day = models.DateField(help_text="The day on which the rate was fixed.")
