@@ -15,6 +15,7 @@ urlpatterns = [
     path("desk/", admin.site.urls),
     # Addresses are changed by an administrator, under audit, never by who holds the session.
     path("account/email/", not_offered),
+    path("account/", include("backoffice.core.account_pages")),
     path("account/", include("allauth.urls")),
     path("portal/", include("backoffice.portal.urls")),
     path("api/v1/", include("backoffice.api.urls")),

@@ -14,11 +14,14 @@ class IbConfig(AppConfig):
         """Declares permissions, checks, work and the step of the business day, with the rooms that keep them."""
         from backoffice.core.bench import register_suite
         from backoffice.core.schedule import register_periodic
+        from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source
         from ib import checks, events, permissions, screens
+        from ib.models import Partner
         from ib.services import day_step, posting, runners
 
         permissions.register()
+        register_viewable("ib.partners", Partner.objects.all)
         checks.register()
         runners.register()
         events.subscribe()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.authentication import get_authentication_records
+from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 
 from backoffice.core.models import User
 from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
 from backoffice.core.secrets import seal, unseal
+from backoffice.core.sign_in import note_locked
 from backoffice.kernel import clock
 
 _AUTHENTICATOR_PURPOSE = "mfa.authenticator.data"
@@ -40,8 +45,17 @@ class AccountAdapter(DefaultAccountAdapter):
         return resolve_url("home")
 
 
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Counts the attempts; too many are refused, and written down."""
+        try:
+            super().pre_authenticate(request, **credentials)
+        except ValidationError:
+            note_locked(request=request, email=str(credentials.get("email") or ""))
+            raise
+
+
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """One-time code secrets are encrypted at rest; staff cannot switch their second factor off."""
+    """One-time code secrets are encrypted at rest; staff cannot give up their last second factor."""
 
     def encrypt(self, text: str) -> str:
         """Seals the secret for the table of authenticators."""
@@ -52,5 +66,14 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return unseal(encrypted_text, purpose=_AUTHENTICATOR_PURPOSE)
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
-        """Staff who change their phone ask an administrator, who resets the second factor under audit."""
-        return not authenticator.user.is_staff
+        """Staff keep one second factor at least; who lost the last asks an administrator, who resets it under audit."""
+        user = authenticator.user
+        if not user.is_staff or authenticator.type == Authenticator.Type.RECOVERY_CODES:
+            return True
+        others = Authenticator.objects.filter(user=user).exclude(pk=authenticator.pk)
+        return others.exclude(type=Authenticator.Type.RECOVERY_CODES).exists()
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """Passkeys belong to the host name that the browser shows."""
+        host = context.request.get_host().partition(":")[0]
+        return {"id": host, "name": settings.MFA_TOTP_ISSUER}

@@ -15,13 +15,15 @@ class CoreConfig(AppConfig):
         from backoffice.celery import app
         from backoffice.core import (
             checks,  # noqa: F401 - checks register themselves
+            identity_permissions,
             organisation_checks,
             organisation_permissions,
             permissions,
             schedule,
             sign_in,
+            stream_channels,
         )
-        from backoffice.core.services import work_sweep
+        from backoffice.core.services import leavers, work_sweep
 
         app.set_default()
         permissions.declare()
@@ -29,4 +31,7 @@ class CoreConfig(AppConfig):
         organisation_checks.register()
         schedule.register_own()
         work_sweep.register()
+        identity_permissions.declare()
+        leavers.register_own()
+        stream_channels.register()
         sign_in.connect()

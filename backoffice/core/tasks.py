@@ -9,7 +9,15 @@ from celery import shared_task
 from django.core.management import call_command
 
 from backoffice.core.schedule import MIN_EXPIRY_SECONDS
-from backoffice.core.services import heartbeats, jobs, outbox, work_sweep
+from backoffice.core.services import (
+    client_views,
+    heartbeats,
+    jobs,
+    login_events,
+    outbox,
+    sessions,
+    work_sweep,
+)
 from backoffice.core.services.audit import seal_audit
 
 MAX_SEALS_PER_TASK = 20
@@ -70,6 +78,14 @@ def sweep_work_items() -> None:
 def forget_delivered_events() -> None:
     """Keeps the outbox from growing for ever."""
     outbox.forget_delivered()
+
+
+@shared_task
+def tidy_sign_ins() -> None:
+    """Closes what has run out and forgets sign-ins whose retention is over."""
+    sessions.tidy_sessions()
+    client_views.end_expired_views()
+    login_events.forget_old_events()
 
 
 @shared_task

@@ -84,6 +84,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "backoffice.core.identity_middleware.IdentityMiddleware",
+    "backoffice.core.identity_middleware.ClientViewMiddleware",
     "backoffice.core.middleware.TraceMiddleware",
     "backoffice.core.middleware.DomainErrorMiddleware",
 ]
@@ -182,6 +184,10 @@ MFA_FORMS = {
     "authenticate": "backoffice.core.forms.CodeAtSignInForm",
     "reauthenticate": "backoffice.core.forms.CodeAgainForm",
     "activate_totp": "backoffice.core.forms.FirstCodeForm",
+    "authenticate_webauthn": "backoffice.core.forms.PasskeyAtSignInForm",
+    "login_webauthn": "backoffice.core.forms.PasskeySignInForm",
+    "reauthenticate_webauthn": "backoffice.core.forms.PasskeyAgainForm",
+    "add_webauthn": "backoffice.core.forms.NewPasskeyForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
