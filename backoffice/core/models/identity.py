@@ -29,8 +29,8 @@ class LoginEvent(models.Model):
         LOGOUT = "logout", "Signed out"
         SECOND_FACTOR_PASSED = "second_factor_passed", "Second factor shown"
         SECOND_FACTOR_FAILED = "second_factor_failed", "Second factor wrong"
-        PASSWORD_RESET = "password_reset", "Password reset by mail"  # noqa: S105 - a label
-        PASSWORD_CHANGED = "password_changed", "Password changed"  # noqa: S105 - a label
+        PASSWORD_RESET = "password_reset", "Password reset by mail"
+        PASSWORD_CHANGED = "password_changed", "Password changed"
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="login_events")
     email = models.CharField(max_length=254, blank=True)
@@ -101,7 +101,7 @@ class UserSession(models.Model):
     class EndReason(models.TextChoices):
         LOGOUT = "logout", "Signed out"
         ENDED = "ended", "Ended from another session"
-        PASSWORD = "password", "Password changed"  # noqa: S105 - a label
+        PASSWORD = "password", "Password changed"
         ADMINISTRATOR = "administrator", "Ended by an administrator"
         CLOSED = "closed", "Login closed"
         EXPIRED = "expired", "Expired"

@@ -11,9 +11,11 @@ from django.db import transaction
 
 from backoffice.core import one_time_codes
 from backoffice.core.access import authorise, get_visible
-from backoffice.core.models import LegalEntity, User
+from backoffice.core.locks import lock_administrators
+from backoffice.core.models import LegalEntity, User, UserSession
 from backoffice.core.one_time_codes import TotpSetup
-from backoffice.core.services import audit
+from backoffice.core.services import audit, sessions
+from backoffice.core.streams import announce_access_changed
 from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput
 
@@ -61,7 +63,10 @@ def change_access(
     roles = _known_roles(roles)
     entities = _own_entities(entity_codes, actor)
     with transaction.atomic():
+        lock_administrators()
         user = _lock_other_user(user_id, actor)
+        if Role.ADMINISTRATOR.value not in roles:
+            require_another_administrator(user)
         before = {"roles": sorted(user.roles), "entities": sorted(user.entities.values_list("code", flat=True))}
         after = {"roles": roles, "entities": sorted(entity.code for entity in entities)}
         user.roles = roles
@@ -69,16 +74,24 @@ def change_access(
         user.entities.set(entities)
         changes = {key: [before[key], after[key]] for key in before if before[key] != after[key]}
         audit.record(actor=actor, action="core.change_access", target=user, reason=reason, changes=changes)
+        announce_access_changed(user.pk)
     return user
 
 
 def set_active(*, user_id: int, active: bool, actor: Actor, reason: str) -> User:
-    """Opens or closes a login. A closed one is out at its next request, whatever sessions it holds."""
+    """Opens or closes a login. A closed one is out at its next request; its sessions end.
+
+    Raises Conflict (`last_administrator`) for the one login that can administer others.
+    """
     authorise(actor, MANAGE_USERS)
     with transaction.atomic():
+        lock_administrators()
         user = _lock_other_user(user_id, actor)
         if user.is_active == active:
             return user
+        if not active:
+            require_another_administrator(user)
+            sessions.end_because(user_id=user.pk, reason=UserSession.EndReason.CLOSED)
         user.is_active = active
         user.save(update_fields=["is_active"])
         action = "core.activate_user" if active else "core.deactivate_user"
@@ -99,14 +112,33 @@ def set_up_one_time_codes(*, user_id: int, actor: Actor, secret: str | None = No
 
 
 def reset_second_factor(*, user_id: int, actor: Actor, reason: str) -> None:
-    """Takes one-time and recovery codes from a login, as when the phone is lost; the person sets them up anew."""
+    """Takes one-time codes, passkeys and recovery codes from a login, as when the phone is lost, and ends its sessions;
+    the person sets them up anew."""
     authorise(actor, MANAGE_USERS)
     with transaction.atomic():
         user = _lock_other_user(user_id, actor)
         removed, _ = Authenticator.objects.filter(user=user).delete()
+        sessions.end_because(user_id=user.pk, reason=UserSession.EndReason.ADMINISTRATOR)
         audit.record(
             actor=actor, action="core.reset_second_factor", target=user, reason=reason, changes={"removed": removed}
         )
+
+
+def require_another_administrator(user: User) -> None:
+    """Raises Conflict when nobody else could administer logins, or those of a legal entity of this administrator's.
+
+    Meaningful under `lock_administrators`, so that two administrators cannot remove each other at once.
+    """
+    if not user.is_active or Role.ADMINISTRATOR.value not in user.roles:
+        return
+    others = User.objects.filter(is_active=True, is_service=False, roles__contains=[Role.ADMINISTRATOR.value])
+    others = others.exclude(pk=user.pk)
+    if not others.exists():
+        raise Conflict("This is the last administrator; make another one first.", code="last_administrator")
+    served = LegalEntity.objects.filter(staff__in=others)
+    orphaned = user.entities.exclude(pk__in=served.values("pk")).values_list("name", flat=True)
+    if names := ", ".join(orphaned.order_by("name")):
+        raise Conflict(f"Nobody else administers {names}; make another one first.", code="last_administrator")
 
 
 def _field_of(error: ValidationError) -> str:
