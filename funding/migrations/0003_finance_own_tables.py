@@ -151,6 +151,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('balance', backoffice.core.fields.AmountField(decimal_places=8, max_digits=24)),
                 ('cost', models.DecimalField(decimal_places=20, max_digits=40)),
+                ('value', models.DecimalField(decimal_places=20, max_digits=40)),
                 ('rate', models.DecimalField(decimal_places=20, max_digits=40)),
                 ('rate_source', models.CharField(max_length=60)),
                 ('rate_day', models.DateField(help_text='The day on which the rate was fixed.')),
