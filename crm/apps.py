@@ -12,14 +12,13 @@ class CrmConfig(AppConfig):
 
     def ready(self) -> None:
         """Declares who sees which clients; registers the desk's pages and endpoints."""
-        from backoffice.ui.api_registry import register_router
         from backoffice.core.services.access_review import register_exception_counter
         from backoffice.core.services.client_views import register_viewable
         from backoffice.ui.navigation import register_page, register_section
         from crm import permissions
         from crm.models import Client
         from crm.services import leavers
-        from crm.api.clients import ClientViewSet
+        from crm.api import clients as clients_api
 
         permissions.declare()
         leavers.register()
@@ -27,4 +26,4 @@ class CrmConfig(AppConfig):
         register_exception_counter("crm.clients", leavers.exceptions_of)
         register_section("crm", "CRM", "group", 10)
         register_page("crm", "Clients", "admin:crm_client_changelist", "crm.view_clients", 10)
-        register_router("clients", ClientViewSet, "client")
+        clients_api.register()

@@ -15,13 +15,14 @@ class FundingConfig(AppConfig):
         from backoffice.core.services import outbox
         from backoffice.ui.dashboards import register_card
         from backoffice.ui.navigation import register_page
-        from funding import admin, checks, day_steps, permissions
+        from funding import admin, api, checks, day_steps, permissions
         from funding.ledger.permissions import READERS
         from funding.ledger.services.entries import register_derived_source
         from funding.services import trading_results
         from platform_ops.services.business_day import register_step
 
         permissions.register()
+        api.register()
         checks.register()
         register_derived_source(trading_results.SOURCE, trading_results.CORRECTION)
         register_step("trading_results", 40, day_steps.post_results, title="Trading results posted")

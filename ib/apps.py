@@ -16,12 +16,13 @@ class IbConfig(AppConfig):
         from backoffice.core.schedule import register_periodic
         from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source
-        from ib import checks, events, permissions, screens
+        from ib import api, checks, events, permissions, screens
         from ib.models import Partner
         from ib.services import day_step, posting, runners
 
         permissions.register()
         register_viewable("ib.partners", Partner.objects.all)
+        api.register()
         checks.register()
         runners.register()
         events.subscribe()

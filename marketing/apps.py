@@ -13,9 +13,10 @@ class MarketingConfig(AppConfig):
     def ready(self) -> None:
         """Declares permissions and registers the desk's pages."""
         from backoffice.ui.navigation import register_page, register_section
-        from marketing import permissions
+        from marketing import api, permissions
 
         permissions.declare()
+        api.register()
         register_section("marketing", "Marketing", "campaign", 60)
         register_page(
             "marketing",

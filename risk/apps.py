@@ -16,12 +16,11 @@ class RiskConfig(AppConfig):
         from backoffice.core.books import register_check
         from backoffice.core.schedule import register_periodic
         from backoffice.core.types import Role
-        from backoffice.ui.api_registry import register_endpoint
         from backoffice.ui.dashboards import register_card
         from backoffice.ui.navigation import register_page, register_section
         from risk import checks, permissions
         from risk.admin import ExposurePage, exposure_card
-        from risk.api.views import ExposureView
+        from risk.api import views
 
         permissions.declare()
         register_check("risk.exposure_equals_positions", checks.exposure_equals_positions)
@@ -29,5 +28,5 @@ class RiskConfig(AppConfig):
         register_section("risk", "Risk", "monitoring", 50)
         register_page("risk", "Net exposure", "admin:risk_exposure", ExposurePage.capability, 10, icon="balance")
         register_card("risk.exposure", (Role.DEALING, Role.ADMINISTRATOR), exposure_card, order=20)
-        register_endpoint("risk/exposure/", ExposureView, "risk-exposure")
+        views.register()
         register_suite("exposure", "risk.bench.exposure")

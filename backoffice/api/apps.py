@@ -11,5 +11,8 @@ class ApiConfig(AppConfig):
     verbose_name = "API"
 
     def ready(self) -> None:
-        """Lets the schema generator know our authentication."""
-        from backoffice.api import schema  # noqa: F401 - extensions register themselves
+        """Lets the schema generator know our authentication, and registers what belongs to no desk."""
+        from backoffice.api import machinery, organisation, schema  # noqa: F401 - extensions register themselves
+
+        organisation.register()
+        machinery.register()

@@ -9,7 +9,7 @@ from rest_framework.routers import SimpleRouter
 from backoffice.api.views import ApiDocs, MeView, StaffOnly, UnknownEndpoint
 from backoffice.ui.api_registry import endpoints, viewsets
 
-router = SimpleRouter()
+router = SimpleRouter(use_regex_path=False)
 for registered in viewsets():
     router.register(registered.prefix, registered.viewset, basename=registered.basename)
 

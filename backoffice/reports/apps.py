@@ -14,7 +14,7 @@ class ReportsConfig(AppConfig):
         """Declares permissions and registers definitions, pages, the proof and the last step of the business day."""
         from backoffice.core.books import register_check
         from backoffice.core.document_kinds import DocumentKind, register_document_kind
-        from backoffice.reports import checks, permissions
+        from backoffice.reports import api, checks, permissions
         from backoffice.reports.admin import document_panel
         from backoffice.reports.definitions.daily_finance import DAILY_FINANCE
         from backoffice.reports.registry import register_report
@@ -25,6 +25,7 @@ class ReportsConfig(AppConfig):
         from platform_ops.services.business_day import register_step
 
         permissions.declare()
+        api.register()
         register_document_kind(DocumentKind(DOCUMENT_KIND, "Issued reports", "{entity}-REP-{year}-{number:05}"))
         register_report(DAILY_FINANCE)
         register_check("reports.issued_reports_intact", checks.issued_reports_intact)

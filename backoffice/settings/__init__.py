@@ -11,7 +11,15 @@ import os
 from pathlib import Path
 
 from backoffice.settings.desk import UNFOLD  # noqa: F401
-from backoffice.settings.environment import database_from_url, env_bool, env_int, env_list, redis_urls
+from backoffice.settings.environment import (
+    database_from_url,
+    env_bool,
+    env_group,
+    env_int,
+    env_list,
+    private_storage,
+    redis_urls,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
@@ -53,6 +61,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "anymail",
     "django_structlog",
     "django_prometheus",
     "backoffice.core",
@@ -225,21 +234,33 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS: list[Path] = []
+# Files that people give us and documents that we issue: a private folder, or an S3 bucket when one is named.
+PRIVATE_FILES = os.environ.get("BACKOFFICE_PRIVATE_FILES", str(BASE_DIR / "var" / "files"))
 STORAGES = {
-    "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": os.environ.get("BACKOFFICE_PRIVATE_FILES", str(BASE_DIR / "var" / "files"))},
-    },
+    "default": private_storage(folder=PRIVATE_FILES, bucket=os.environ.get("BACKOFFICE_S3_BUCKET", "")),
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
+# A clamd that looks at each uploaded file: unix:///run/clamav/clamd.ctl or tcp://host:3310; empty for none.
+FILE_SCANNER = os.environ.get("BACKOFFICE_FILE_SCANNER", "")
 WHITENOISE_USE_FINDERS = True
 # No URL ever points into the private folder: files leave through permissioned, audited views only.
 MEDIA_ROOT = ""
 DATA_UPLOAD_MAX_MEMORY_SIZE = 30 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 30 * 1024 * 1024
 
-EMAIL_BACKEND = os.environ.get("BACKOFFICE_EMAIL_BACKEND", "django.core.mail.backends.filebased.EmailBackend")
+# Mails are caught in a folder that administrators can read on the desk, until a provider is named: Django's SMTP
+# backend, or one of anymail's. Of anymail, every BACKOFFICE_ANYMAIL_<NAME> becomes its setting <NAME>.
+EMAIL_BACKEND = os.environ.get("BACKOFFICE_EMAIL_BACKEND", "backoffice.core.mail_catcher.CatcherBackend")
 EMAIL_FILE_PATH = os.environ.get("BACKOFFICE_EMAIL_FOLDER", str(BASE_DIR / "var" / "mail"))
+EMAIL_HOST = os.environ.get("BACKOFFICE_SMTP_HOST", "localhost")
+EMAIL_PORT = env_int("BACKOFFICE_SMTP_PORT", default=587)
+EMAIL_HOST_USER = os.environ.get("BACKOFFICE_SMTP_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("BACKOFFICE_SMTP_PASSWORD", "")
+EMAIL_USE_TLS = env_bool("BACKOFFICE_SMTP_TLS", default=True)
+EMAIL_TIMEOUT = 20
+ANYMAIL = env_group("BACKOFFICE_ANYMAIL_")
+# Where people reach the site; links in mails begin with it.
+PUBLIC_URL = os.environ.get("BACKOFFICE_PUBLIC_URL", "http://localhost:8000").rstrip("/")
 DEFAULT_FROM_EMAIL = os.environ.get("BACKOFFICE_FROM_EMAIL", "Back office <backoffice@localhost>")
 
 CELERY_TASK_ACKS_LATE = True
@@ -284,7 +305,26 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Use cases of the back office. Amounts are decimal strings; times are UTC.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {"RoleEnum": "backoffice.core.types.Role"},
+    "ENUM_NAME_OVERRIDES": {
+        "RoleEnum": "backoffice.core.types.Role",
+        "JobStateEnum": "backoffice.core.models.Job.State",
+        "EndpointStateEnum": "backoffice.core.models.WebhookEndpoint.State",
+        "DeliveryStateEnum": "backoffice.core.models.WebhookDelivery.State",
+        "ClientStageEnum": "crm.models.Client.Stage",
+        "AccountStatusEnum": "platform_ops.models.TradingAccount.Status",
+        "ImportStateEnum": "platform_ops.models.StatementImport.State",
+        "ImportFormatEnum": "platform_ops.models.StatementImport.Format",
+        "BusinessDayStateEnum": "platform_ops.models.BusinessDay.State",
+        "DayStepStateEnum": "platform_ops.models.BusinessDayStep.State",
+        "LedgerAccountKindEnum": "funding.ledger.chart.AccountKind",
+        "EntryKindEnum": "funding.ledger.models.JournalEntry.Kind",
+        "HoldStateEnum": "funding.ledger.models.Hold.State",
+        "PartnerStatusEnum": "ib.models.Partner.Status",
+        "PlanVersionStateEnum": "ib.models.PlanVersion.State",
+        "PlanRuleKindEnum": "ib.models.PlanRule.Kind",
+        "CoverageEnum": "ib.types.Coverage",
+        "ReportFormatEnum": "backoffice.reports.models.IssuedReport.Format",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

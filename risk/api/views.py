@@ -12,9 +12,13 @@ from rest_framework.response import Response
 from backoffice.core.actors import actor_of
 from backoffice.core.models import LegalEntity
 from backoffice.kernel.errors import NotFound
-from backoffice.ui.api_views import ApiView, StrictSerializer
+from backoffice.ui.api_fields import entity_field
+from backoffice.ui.api_registry import register_endpoint
+from backoffice.ui.api_views import ApiView, Call, StrictSerializer, use_case
 from risk import selectors
+from risk.models import ExposureRun
 from risk.presentation import exposure_document
+from risk.services.exposure import calculate_exposure
 
 
 class SymbolExposureSerializer(serializers.Serializer):
@@ -102,3 +106,40 @@ class ExposureView(ApiView):
         if table is None:
             raise NotFound("No exposure was calculated for this entity, or it is not yours to see.", entity=code)
         return Response(exposure_document(table))
+
+
+class CalculateSerializer(StrictSerializer):
+    """Whose exposure."""
+
+    entity = entity_field()
+
+
+class ExposureRunSerializer(serializers.ModelSerializer):
+    """A stored calculation."""
+
+    class Meta:
+        model = ExposureRun
+        fields = ["id", "calculated_at", "price_source", "prices_as_of", "positions", "report_currency"]
+        read_only_fields = fields
+
+
+class CalculateExposureView(ApiView):
+    """POST: calculates and stores the exposure of a legal entity at the current quotes."""
+
+    @use_case(
+        capability="risk.calculate_exposure",
+        input=CalculateSerializer,
+        output=ExposureRunSerializer,
+        status=201,
+        operation_id="risk_exposure_calculate",
+        description="Calculates and stores the exposure of a legal entity at the current quotes.",
+    )
+    def post(self, call: Call) -> ExposureRun:
+        """The calculation."""
+        return calculate_exposure(entity_id=call.data["entity"].pk, actor=call.actor)
+
+
+def register() -> None:
+    """Puts exposure on the API. Called once, when the process starts."""
+    register_endpoint("risk/exposure/", ExposureView, "risk-exposure")
+    register_endpoint("risk/exposure/calculate/", CalculateExposureView, "risk-exposure-calculate")

@@ -1,0 +1,11 @@
+"""Platform operations over HTTP."""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Puts the desk's endpoints on the API. Called once, when the process starts."""
+    from platform_ops.api import accounts, catalogue, days, imports, market
+
+    for part in (catalogue, accounts, market, imports, days):
+        part.register()
