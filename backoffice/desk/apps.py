@@ -33,9 +33,13 @@ class DeskConfig(AppConfig):
     def ready(self) -> None:
         """Registers the pages of the organisation and of the machinery, and their cards."""
         from backoffice.desk import cards
+        from backoffice.desk.admin import inbox_pages, inbox_panels, switches
         from backoffice.ui.navigation import register_page, register_section
 
         register_section("organisation", "Organisation", "apartment", 90)
         for order, (title, model, capability) in enumerate(ORGANISATION_PAGES, start=1):
             register_page("organisation", title, f"admin:core_{model}_changelist", capability, order * 10)
         cards.register()
+        inbox_pages.register()
+        inbox_panels.register()
+        switches.register()

@@ -21,6 +21,7 @@ from unfold.sites import UnfoldAdminSite
 from backoffice.core.actors import actor_of
 from backoffice.core.models import User
 from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
+from backoffice.desk.context import work_and_switches
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import viewing_actor
 from backoffice.ui.dashboards import cards_for
@@ -84,6 +85,10 @@ class DeskSite(UnfoldAdminSite):
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """As for everybody."""
         return HttpResponseRedirect(reverse("account_change_password"))
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What the frame of every page shows: unfold's, and the inbox's figure and the stopped flows."""
+        return super().each_context(request) | work_and_switches(request)
 
     def refuse(self, request: HttpRequest) -> HttpResponseBase:
         """Says no to who is inside the desk but not allowed this."""

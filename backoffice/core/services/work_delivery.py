@@ -37,6 +37,21 @@ def is_muted_now(now: datetime | None = None) -> Exists:
     return Exists(mutes)
 
 
+def mutes_covering(*, kind: str, group_key: str, entity_id: int | None) -> QuerySet[WorkItemMute]:
+    """The mutes in force that cover a group."""
+    of_entity = Q(entity__isnull=True) if entity_id is None else Q(entity__isnull=True) | Q(entity_id=entity_id)
+    groups = Q(group_key="") | Q(group_key=group_key)
+    return WorkItemMute.objects.filter(of_entity, groups, kind=kind, until__gt=clock.now())
+
+
+def items_covered_by(mute: WorkItemMute) -> QuerySet[WorkItem]:
+    """The items that a mute speaks of, whether it is in force or not."""
+    items = WorkItem.objects.filter(kind=mute.kind)
+    if mute.group_key:
+        items = items.filter(group_key=mute.group_key)
+    return items if mute.entity_id is None else items.filter(entity=mute.entity_id)
+
+
 def deliver_new(*, kind: WorkKind, items: Sequence[WorkItem], now: datetime) -> None:
     """Delivers items that have just opened, unless they are muted."""
     if not items:

@@ -18,7 +18,7 @@ from django.db import IntegrityError, connection, models, transaction
 from backoffice.core.access import authorise, get_visible, holds, visible_to
 from backoffice.core.actors import actor_of_user
 from backoffice.core.entity_scope import require_stands_for
-from backoffice.core.models import Severity, User, WorkItem, WorkItemEvent, WorkItemMute
+from backoffice.core.models import Severity, User, WorkDelivery, WorkItem, WorkItemEvent, WorkItemMute
 from backoffice.core.services import audit, work_delivery
 from backoffice.core.types import Actor
 from backoffice.core.work_kinds import (
@@ -131,6 +131,8 @@ def _row(kind: WorkKind, condition: WorkCondition, now: datetime) -> dict[str, A
         raise InvalidInput(f"A group key has 1 to {MAX_GROUP_KEY_LENGTH} letters.", field="group_key", value=key)
     if not title:
         raise InvalidInput("A work item needs a title.", field="title")
+    if condition.url and (not condition.url.startswith("/") or condition.url.startswith(("//", "/\\"))):
+        raise InvalidInput("A work item leads to a page of this installation.", field="url", value=condition.url)
     evidence = condition.evidence() if callable(condition.evidence) else condition.evidence
     if len(json.dumps(evidence, cls=DjangoJSONEncoder)) > MAX_EVIDENCE_BYTES:
         raise InvalidInput(f"Evidence has at most {MAX_EVIDENCE_BYTES} bytes.", field="evidence")
@@ -395,6 +397,18 @@ def end_mute(*, mute_id: int, reason: str, actor: Actor) -> WorkItemMute:
         if is_registered(mute.kind):
             work_delivery.announce_kind(work_kind(mute.kind), mute.entity_id)
     return mute
+
+
+@transaction.atomic
+def set_delivery(*, actor: Actor, plays_sound: bool, mail_from: int | None) -> WorkDelivery:
+    """Says how the actor wants to hear of new items: with a sound, and by mail from a severity on (None: no mail)."""
+    authorise(actor, "core.view_inbox")
+    if mail_from is not None and mail_from not in set(Severity.values):
+        raise InvalidInput("There is no such severity.", field="mail_from", value=mail_from)
+    wanted, _ = WorkDelivery.objects.update_or_create(
+        user_id=_person(actor), defaults={"plays_sound": plays_sound, "mail_from": mail_from}
+    )
+    return wanted
 
 
 def may_own(user: User, item: WorkItem) -> bool:

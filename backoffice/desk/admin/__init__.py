@@ -1,5 +1,5 @@
 """The desk's own pages: the organisation, its people, the audit trail, and the machinery."""
 
-from backoffice.desk.admin import audit, organisation, people, work
+from backoffice.desk.admin import audit, inbox, inbox_pages, organisation, people, switches, work
 
-__all__ = ["audit", "organisation", "people", "work"]
+__all__ = ["audit", "inbox", "inbox_pages", "organisation", "people", "switches", "work"]
