@@ -14,6 +14,7 @@ class CoreConfig(AppConfig):
         """Declares permissions, scheduled work and checks, and makes the Celery application the current one."""
         from backoffice.celery import app
         from backoffice.core import (
+            change_room,
             checks,  # noqa: F401 - checks register themselves
             identity_permissions,
             organisation_checks,
@@ -32,6 +33,9 @@ class CoreConfig(AppConfig):
         schedule.register_own()
         work_sweep.register()
         identity_permissions.declare()
+        change_room.register()
+        private_files.register()
+        message_room.register()
         leavers.register_own()
         stream_channels.register()
         sign_in.connect()

@@ -2,7 +2,9 @@
 
 A kind holds functions of its desk. They are given the payload as plain JSON (amounts, days and moments as text). `apply`
 and `revert` run inside the transaction that also moves the request on, so they must not be durable transactions of their
-own, and make no call to the outside.
+own, and make no call to the outside. They are given who carries it out, which may be the maker, the checker or beat's own
+actor: the approval stands for the right to do it, so `apply` asks the request (`require_approved`), not the actor.
+`preview` runs in a savepoint that is always rolled back, so it may try the change out to see what comes of it.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class ChangeKind:
     `labels` are the words for the keys of the diff. Who may revert holds `revert_capability`, or the checker's.
     A kind that a policy may approve has `outside_bounds`: a pure function that returns why a payload, with its impact,
     lies outside of a policy's bounds (nothing: within), and `check_bounds`, which raises InvalidInput for bounds that it
-    cannot read. `target` names the object that a payload speaks of.
+    cannot read. `target` names the object that a payload speaks of, `entity_of` its legal entity (None: the whole broker).
     """
 
     kind: str
@@ -62,6 +64,7 @@ class ChangeKind:
     labels: dict[str, str] = field(default_factory=dict)
     revert_capability: str = ""
     target: Callable[[Payload], models.Model | None] = lambda payload: None
+    entity_of: Callable[[Payload], int | None] | None = None
     outside_bounds: Callable[[Payload, Impact, dict[str, Any]], list[str]] | None = None
     check_bounds: Callable[[dict[str, Any]], None] | None = None
     bounds_help: str = ""

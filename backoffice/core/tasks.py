@@ -10,6 +10,7 @@ from django.core.management import call_command
 
 from backoffice.core.schedule import MIN_EXPIRY_SECONDS
 from backoffice.core.services import (
+    changes,
     client_views,
     heartbeats,
     jobs,
@@ -70,6 +71,12 @@ def seal_audit_trail() -> None:
 
 @shared_task
 def sweep_work_items() -> None:
+@shared_task
+def apply_due_changes() -> None:
+    """Carries out the approved change requests whose time has come."""
+    changes.apply_due_changes()
+
+
     """Closes, delivers and escalates what is due, and brings the inbox to what really stands."""
     work_sweep.sweep()
 
