@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from backoffice.core.history import keep_history
 from backoffice.core.models.entities import LegalEntity
+from backoffice.core.sealed_fields import EncryptedTextField
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
 
@@ -52,8 +53,10 @@ class WebhookEndpoint(models.Model):
     url = models.CharField(max_length=500)
     description = models.CharField(max_length=120, blank=True)
     topics = ArrayField(models.CharField(max_length=80))
-    secret = models.TextField(editable=False, help_text="Sealed.")
-    previous_secret = models.TextField(blank=True, editable=False, help_text="Sealed; signs as well until it ends.")
+    secret = EncryptedTextField(bound_to="public_id", editable=False)
+    previous_secret = EncryptedTextField(
+        bound_to="public_id", blank=True, editable=False, help_text="Signs as well until it ends."
+    )
     previous_secret_until = models.DateTimeField(null=True, editable=False)
     state = models.CharField(max_length=8, choices=State.choices, default=State.ENABLED)
     disabled_reason = models.CharField(max_length=200, blank=True)
