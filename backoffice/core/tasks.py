@@ -70,13 +70,13 @@ def seal_audit_trail() -> None:
 
 
 @shared_task
-def sweep_work_items() -> None:
-@shared_task
 def apply_due_changes() -> None:
     """Carries out the approved change requests whose time has come."""
     changes.apply_due_changes()
 
 
+@shared_task
+def sweep_work_items() -> None:
     """Closes, delivers and escalates what is due, and brings the inbox to what really stands."""
     work_sweep.sweep()
 
