@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
@@ -21,3 +21,11 @@ app.steps["worker"].add(DjangoStructLogInitStep)
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Celery would set logging up anew; having a receiver here leaves it as the settings made it."""
+
+
+@worker_init.connect
+def refuse_to_work_without_keys(**_: Any) -> None:
+    """A worker that cannot open what is stored would fail in the middle of its work."""
+    from backoffice.core.services.key_rotation import refuse_to_start_without_keys
+
+    refuse_to_start_without_keys()

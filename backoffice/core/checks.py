@@ -6,8 +6,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, Tags, register
+from django.db import Error as DatabaseFailure
 
 from backoffice.core.secrets import parse_keys
+from backoffice.core.services.key_rotation import missing_keys
 from backoffice.kernel.errors import Misconfigured
 
 
@@ -33,3 +35,22 @@ def encryption_keys_can_be_read(**_: Any) -> list[Error]:
     except Misconfigured as error:
         return [Error(error.message, hint="See BACKOFFICE_ENCRYPTION_KEYS.", id="backoffice.E003")]
     return []
+
+
+@register(Tags.database)
+def stored_texts_can_be_opened(databases: Any = None, **_: Any) -> list[Error]:
+    """An error when rows still need an encryption key that is not configured; asked by migrate and check --database."""
+    if not databases:
+        return []
+    try:
+        missing = missing_keys()
+    except (DatabaseFailure, Misconfigured):  # not migrated yet; malformed keys are told by a check of their own
+        return []
+    return [
+        Error(
+            f"{place} holds texts under the encryption keys {', '.join(ids)}, which are not configured.",
+            hint="Put the old key behind the new one in BACKOFFICE_ENCRYPTION_KEYS, then run rotate_keys.",
+            id="backoffice.E013",
+        )
+        for place, ids in sorted(missing.items())
+    ]

@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import logging.config
-import re
 from typing import Any
 
 import structlog
 
-REMOVED = "[removed]"
-# Names of values that identify a person or open a door. Ids and public references may be logged; these may not.
-PERSONAL_KEYS = frozenset(
-    {
-        "authorization",
-        "code_given",
-        "cookie",
-        "credentials",
-        "email",
-        "full_name",
-        "ip",
-        "ip_address",
-        "iban",
-        "name",
-        "password",
-        "phone",
-        "secret",
-        "session_key",
-        "token",
-        "user_agent",
-        "username",
-    }
-)
-# PostgreSQL repeats the offending values in the DETAIL line of an error.
-_DATABASE_DETAIL = re.compile(r"DETAIL:.*")
+from backoffice.core.log_masks import mask_event
 
 
 def remove_personal_data(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Blanks the values of telling keys, and the details of database errors, in an event."""
-    for key, value in event.items():
-        if key.lower() in PERSONAL_KEYS:
-            event[key] = REMOVED
-        elif isinstance(value, str) and "DETAIL:" in value:
-            event[key] = _DATABASE_DETAIL.sub(f"DETAIL: {REMOVED}", value)
-    return event
+    """Takes out of an event what identifies people or opens doors; see `backoffice.core.log_masks`."""
+    return mask_event(event)
 
 
 def _drop_celery_noise(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class CatcherBackend(BaseEmailBackend):
             unfinished = folder / f".unfinished-{secrets.token_hex(8)}"
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(mail.message().as_bytes(linesep="\r\n"))
+                file.write(mail.message().as_bytes())
             unfinished.replace(folder / f"{number}.eml")
         _forget_old(folder)
         return len(email_messages)

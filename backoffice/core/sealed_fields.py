@@ -31,7 +31,7 @@ from django.core import checks
 from django.core.exceptions import FieldError
 from django.db import models
 
-from backoffice.core.secrets import KEY_BYTES, key_of, parse_keys, seal, unseal
+from backoffice.core.secrets import KEY_BYTES, current_key_id, key_of, parse_keys, seal, unseal
 from backoffice.kernel.errors import Misconfigured
 
 INDEX_LENGTH = 120
@@ -107,10 +107,14 @@ class EncryptedTextField(models.TextField):
         return None if value is None else SealedText(value)
 
     def pre_save(self, model_instance: models.Model, add: bool) -> SealedText | None:
-        """Seals a new value; one that nobody touched goes back as it came."""
+        """Seals a new value; one that nobody touched goes back as it came, unless its key is not the current one."""
         value = model_instance.__dict__[self.attname]
-        if value is None or isinstance(value, SealedText):
-            return value
+        if value is None:
+            return None
+        if isinstance(value, SealedText):
+            if not value.raw or key_of(value.raw) == current_key_id():
+                return value
+            value = self.open(model_instance, value.raw)
         return SealedText(self.seal(model_instance, str(value)))
 
     def get_prep_value(self, value: Any) -> Any:
@@ -221,8 +225,13 @@ class BlindIndexField(models.CharField):
         field = model_instance._meta.get_field(self.source)
         loaded = model_instance.__dict__
         source = loaded.get(field.attname)  # type: ignore[union-attr]
-        if isinstance(source, SealedText) or field.attname not in loaded:  # type: ignore[union-attr]
+        if field.attname not in loaded:  # type: ignore[union-attr]
             return str(getattr(model_instance, self.attname))
+        if isinstance(source, SealedText):
+            stored = str(getattr(model_instance, self.attname))
+            if not stored or stored.startswith(f"{current_key_id()}:"):
+                return stored
+            source = getattr(model_instance, self.source)
         value = self.candidates(str(source or ""))[0]
         setattr(model_instance, self.attname, value)
         return value

@@ -7,7 +7,6 @@ import re
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
-from django.core import mail
 from django.test import Client as Browser
 from django.urls import reverse
 from pytest_django import Settings
@@ -15,6 +14,7 @@ from pytest_django import Settings
 from backoffice.core import one_time_codes
 from backoffice.core.models import AuditRecord, User
 from tests.logins import PASSWORD, log_in, make_entity, make_user
+from tests.mails import mails
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_cache")]
 
@@ -128,7 +128,7 @@ def test_setting_codes_up_counts_as_showing_them(client: Browser) -> None:
     assert client.get(DESK).status_code == 200
     actions = list(AuditRecord.objects.order_by("id").values_list("action", flat=True))
     assert actions[:2] == ["core.sign_in", "core.add_second_factor"]
-    assert "one-time" in mail.outbox[0].body.lower() or "authenticator" in mail.outbox[0].body.lower()
+    assert "one-time" in mails()[0].body.lower() or "authenticator" in mails()[0].body.lower()
     stored = Authenticator.objects.get(user=user, type=Authenticator.Type.TOTP).data["secret"]
     assert secret not in stored
     assert stored.startswith("v1:dev:")
@@ -210,7 +210,7 @@ def test_addresses_are_not_changed_by_who_holds_the_session(client: Browser) -> 
 def test_a_forgotten_password_is_set_anew_by_a_link_that_works_once(client: Browser) -> None:
     make_user("tom@example.com", "trader")
     client.post(reverse("account_reset_password"), {"email": "tom@example.com"})
-    link = re.search(r"http://\S+/account/password/reset/key/\S+", mail.outbox[0].body)
+    link = re.search(r"http://\S+/account/password/reset/key/\S+", mails()[0].body)
     assert link is not None
 
     form_page = client.get(link.group(), follow=True)
@@ -229,13 +229,13 @@ def test_a_reset_for_an_unknown_address_looks_alike_and_sends_nothing(client: Br
     unknown = client.post(reverse("account_reset_password"), {"email": "nobody@example.com"})
 
     assert (known.status_code, known.headers["Location"]) == (unknown.status_code, unknown.headers["Location"])
-    assert [message.to for message in mail.outbox] == [["tom@example.com"]]
+    assert [message.to for message in mails()] == [["tom@example.com"]]
 
 
 def test_resetting_the_password_does_not_pass_the_second_factor(client: Browser) -> None:
     user = staff_with_codes()
     client.post(reverse("account_reset_password"), {"email": user.email})
-    link = re.search(r"http://\S+/account/password/reset/key/\S+", mail.outbox[0].body)
+    link = re.search(r"http://\S+/account/password/reset/key/\S+", mails()[0].body)
     assert link is not None
     form_page = client.get(link.group(), follow=True)
     new = {"password1": "a wholly new phrase", "password2": "a wholly new phrase"}

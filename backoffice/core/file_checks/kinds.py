@@ -12,9 +12,12 @@ from backoffice.core.file_kinds import CSV, XLSX, ZIP
 
 UNKNOWN = "application/octet-stream"
 HEAD_BYTES = 8192
+_SAME = {"image/apng": "image/png"}
+# Letters that no text file has: programs and packed data do.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
 # Text that a browser or a viewer would run rather than show.
 _ACTIVE_TEXT = re.compile(
-    r"<\s*(!doctype|html|head|body|svg|script|iframe|\?xml|\?php|!--|xsl|math)|^\s*[#]!|^\s*%!PS|^\s*\{\\rtf",
+    r"<\s*(!doctype|html|head|body|svg|script|iframe|\?xml|\?php|!--|xsl|math)|^\s*[#]!|%!PS|%PDF-|^\s*\{\\rtf",
     re.IGNORECASE,
 )
 
@@ -23,7 +26,7 @@ def detect(data: bytes) -> str:
     """The content type, `text/csv` for plain text, `application/octet-stream` for what is nothing we know."""
     guess = filetype.guess(data[:HEAD_BYTES])
     if guess is not None:
-        mime = str(guess.mime)
+        mime = _SAME.get(str(guess.mime), str(guess.mime))
         return _packed_kind(data) if mime in (ZIP, XLSX) or "openxmlformats" in mime else mime
     return CSV if _is_harmless_text(data) else UNKNOWN
 
@@ -40,14 +43,10 @@ def _packed_kind(data: bytes) -> str:
 def _is_harmless_text(data: bytes) -> bool:
     """Whether these are letters in a known encoding, and no markup or script."""
     is_wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    if b"\0" in data and not is_wide:
-        return False
     try:
         text = data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError:
         if is_wide:
             return False
         text = data.decode("latin-1")
-        if any("\x00" <= letter < "\t" or "\x0e" <= letter < " " or "\x7f" <= letter < "\xa0" for letter in text):
-            return False
-    return _ACTIVE_TEXT.search(text[:HEAD_BYTES]) is None
+    return _CONTROL.search(text) is None and _ACTIVE_TEXT.search(text[:HEAD_BYTES]) is None

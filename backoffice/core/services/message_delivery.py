@@ -174,7 +174,11 @@ def _send(connection: BaseEmailBackend, mail: EmailMultiAlternatives) -> None:
     try:
         connection.send_messages([mail])
     except (smtplib.SMTPRecipientsRefused, AnymailRecipientsRefused) as error:
-        codes = [code for code, _ in error.recipients.values()] if isinstance(error, smtplib.SMTPException) else [550]
+        codes = (
+            [code for code, _ in error.recipients.values()]
+            if isinstance(error, smtplib.SMTPRecipientsRefused)
+            else [550]
+        )
         is_final = all(code >= _PERMANENT_FROM for code in codes)
         raise _NotTaken("The address was refused.", is_final=is_final, bounced=is_final) from error
     except smtplib.SMTPResponseException as error:
