@@ -12,7 +12,8 @@ class MigrationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Declares permissions."""
-        from backoffice.migration import permissions
+        """Declares permissions and registers proofs."""
+        from backoffice.migration import checks, permissions
 
         permissions.declare()
+        checks.register()
