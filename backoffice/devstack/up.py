@@ -25,6 +25,7 @@ from backoffice.devstack.runtime_dir import create_data_folder
 from backoffice.devstack.servers import Addresses, EmbeddedServers, addresses_from_environment, take_folder
 from backoffice.devstack.supervisor import EndRequested, Supervisor
 
+DEMO_LABEL = "Demo"
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 READY_SECONDS = 120.0
@@ -74,6 +75,8 @@ def _run(servers: EmbeddedServers, supervisor: Supervisor, addresses: Addresses,
     environment = command_environment(addresses, servers.data)
     if addresses_from_environment() is not None:
         environment.pop("BACKOFFICE_DEVSTACK", None)
+    # Nobody may take a demo for the real thing: every page of the desk says so, unless it was given another name.
+    environment.setdefault("BACKOFFICE_ENVIRONMENT", DEMO_LABEL)
     migrate(supervisor, environment)
     _seed(servers, supervisor, environment)
     for service in services(servers.data, port):
