@@ -13,6 +13,7 @@ from backoffice.core.actors import actor_of
 from backoffice.core.inbox import badge_count, delivery_of
 from backoffice.core.models import LegalEntity
 from backoffice.core.services.switches import standing_stops
+from backoffice.core.streams import streams_url
 
 
 def environment_label(request: HttpRequest) -> list[str] | None:
@@ -43,6 +44,8 @@ def work_and_switches(request: HttpRequest) -> dict[str, Any]:
                 "inbox_waiting": badge_count(actor),
                 "inbox_plays_sound": delivery_of(actor).plays_sound,
                 "stopped_switches": standing_stops(actor=actor),
+                "streams_url": streams_url(request),
+                "streams_channel": f"desk:{actor.user_id}",
                 "switches_url": reverse("admin:work_switches"),
             }
         request._desk_work = known  # type: ignore[attr-defined]

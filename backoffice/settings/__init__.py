@@ -185,9 +185,9 @@ COUNTRY_HEADER = os.environ.get("BACKOFFICE_COUNTRY_HEADER", "")
 COUNTRY_FILE = os.environ.get("BACKOFFICE_COUNTRY_FILE", "")
 # Sign-ins hold addresses and devices of people: they are forgotten after so many days.
 LOGIN_EVENT_DAYS = env_int("BACKOFFICE_LOGIN_EVENT_DAYS", default=400)
-# Where browsers reach the streams: 0 means under /streams/ of the site itself, where a proxy leads there; otherwise a
-# port of the same host.
-STREAMS_PORT = env_int("BACKOFFICE_STREAMS_PORT", default=0)
+# Where browsers reach the live streams: `same-origin` when the proxy in front leads /streams/ to their process, or the
+# number of that process's own port on the same host; empty for none, and pages ask for themselves.
+STREAMS = os.environ.get("BACKOFFICE_STREAMS", "")
 MFA_ADAPTER = "backoffice.core.accounts.SecondFactorAdapter"
 MFA_FORMS = {
     "authenticate": "backoffice.core.forms.CodeAtSignInForm",

@@ -59,7 +59,7 @@ UNFOLD = {
     "BORDER_RADIUS": "6px",
     "ENVIRONMENT": "backoffice.desk.context.environment_label",
     "STYLES": [_file("ui/tokens.css"), _file("ui/elements.css"), _file("desk/desk.css")],
-    "SCRIPTS": [_file("desk/desk.js"), _file("desk/badge.js")],
+    "SCRIPTS": [_file("desk/desk.js"), _file("desk/badge.js"), _file("ui/streams.js")],
     "COLORS": {"primary": _BLUE, "base": _GREY},
     "SIDEBAR": {"show_search": True, "command_search": True, "show_all_applications": False},
     "COMMAND": {"search_models": True, "show_history": False},
