@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django_structlog.middlewares import RequestMiddleware
 
 from backoffice.core.refusals import refusal_response
+from backoffice.core.streams import streams_origin
 from backoffice.kernel.errors import DomainError
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -37,7 +38,6 @@ PERMISSIONS_POLICY = ", ".join(
         "microphone",
         "midi",
         "payment",
-        "publickey-credentials-create",
         "usb",
         "xr-spatial-tracking",
     )
@@ -56,7 +56,7 @@ class SecurityHeadersMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """See the class. A view that has set a stricter policy of its own keeps it."""
         response = self.get_response(request)
-        policy = DESK_POLICY if request.path.startswith(DESK_PREFIX) else STRICT_POLICY
+        policy = _desk_policy(request) if request.path.startswith(DESK_PREFIX) else STRICT_POLICY
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
@@ -64,6 +64,12 @@ class SecurityHeadersMiddleware:
             # What depends on who is logged in must not stay in a shared computer's cache.
             response.headers.setdefault("Cache-Control", "private, no-store")
         return response
+
+
+def _desk_policy(request: HttpRequest) -> str:
+    """The desk's pages also open live streams, which may stand on a port of their own."""
+    origin = streams_origin(request)
+    return DESK_POLICY.replace("connect-src 'self'", f"connect-src 'self' {origin}") if origin else DESK_POLICY
 
 
 class TraceMiddleware(RequestMiddleware):

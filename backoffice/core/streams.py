@@ -25,6 +25,8 @@ import structlog
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
+from django.http import HttpRequest
+from django.http.request import split_domain_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -110,6 +112,18 @@ def announce(*, channel: str, event: str, data: dict[str, Any], position: int | 
 def announce_access_changed(user_id: int) -> None:
     """Has the streams of a person checked at once: a session was ended, a role removed, a login closed."""
     announce(channel=ACCESS_CHANNEL, event="access", data={"user": user_id})
+
+
+def streams_origin(request: HttpRequest) -> str:
+    """Where browsers reach the streams when that is not the site itself: `https://host:port`; empty otherwise."""
+    if not settings.STREAMS.isdigit():
+        return ""
+    return f"{request.scheme}://{split_domain_port(request.get_host())[0]}:{settings.STREAMS}"
+
+
+def streams_url(request: HttpRequest) -> str:
+    """The address that a page's script opens; empty when there are no streams and the page asks for itself."""
+    return f"{streams_origin(request)}/streams/" if settings.STREAMS else ""
 
 
 def topic_of(channel: str) -> str:

@@ -68,7 +68,7 @@ def note_seen(request: HttpRequest) -> None:
     if note.get("key") == session.session_key and time.time() - note.get("seen", 0) < SEEN_EVERY_SECONDS:
         return
     origin = origin_of(request)
-    seen = UserSession.objects.filter(pk=note.get("row"), ended_at__isnull=True).update(
+    seen = UserSession.objects.filter(pk=note.get("row") or 0, ended_at__isnull=True).update(
         session_key=session.session_key,
         last_seen_at=clock.now(),
         address=origin.address,
@@ -85,7 +85,9 @@ def note_seen(request: HttpRequest) -> None:
 
 def own_sessions(*, actor: Actor) -> QuerySet[UserSession]:
     """The open sessions of the actor, the last used first."""
-    return UserSession.objects.filter(user_id=actor.user_id, ended_at__isnull=True).order_by("-last_seen_at", "-pk")
+    return UserSession.objects.filter(user_id=actor.user_id or 0, ended_at__isnull=True).order_by(
+        "-last_seen_at", "-pk"
+    )
 
 
 def end_own_session(*, public_id: UUID, actor: Actor, current_key: str | None) -> None:
@@ -93,7 +95,7 @@ def end_own_session(*, public_id: UUID, actor: Actor, current_key: str | None) -
     with transaction.atomic():
         record = (
             UserSession.objects.select_for_update()
-            .filter(public_id=public_id, user_id=actor.user_id, ended_at__isnull=True)
+            .filter(public_id=public_id, user_id=actor.user_id or 0, ended_at__isnull=True)
             .exclude(session_key=current_key)
             .first()
         )
@@ -108,7 +110,7 @@ def end_own_other_sessions(*, actor: Actor, current_key: str | None) -> int:
     with transaction.atomic():
         ended = _end_all(user_id=actor.user_id or 0, reason=EndReason.ENDED, but_key=current_key)
         if ended:
-            person = User.objects.get(pk=actor.user_id)
+            person = User.objects.get(pk=actor.user_id or 0)
             changes = {"sessions": ended}
             audit.record(actor=actor, action="core.end_own_sessions", target=person, changes=changes)
     return ended

@@ -1,0 +1,1 @@
+"""Live streams to open screens: one process, many browsers, one subscription. See README.md."""
