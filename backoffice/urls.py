@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from backoffice.core.file_views import stored_file
 from backoffice.core.health import healthz, readyz
+from backoffice.core.message_views import unsubscribe_page
 from backoffice.core.views import home, not_offered
 
 urlpatterns = [
@@ -19,5 +21,7 @@ urlpatterns = [
     path("account/", include("allauth.urls")),
     path("portal/", include("backoffice.portal.urls")),
     path("api/v1/", include("backoffice.api.urls")),
+    path("files/<uuid:public_id>/", stored_file, name="stored_file"),
+    path("mail/unsubscribe/<str:token>/", unsubscribe_page, name="unsubscribe"),
     path("reports/", include("backoffice.reports.urls")),
 ]

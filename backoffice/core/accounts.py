@@ -10,10 +10,12 @@ from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from django.conf import settings
+from django.contrib.sites.shortcuts import get_current_site
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 
+from backoffice.core.account_mails import is_mapped, queue_account_mail
 from backoffice.core.models import User
 from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
 from backoffice.core.secrets import seal, unseal
@@ -30,6 +32,17 @@ class AccountAdapter(DefaultAccountAdapter):
         """Whether the sign-up page is open: never."""
         return False
 
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Queues the mail with the other messages; nothing leaves while the person waits for the page."""
+        words = None if is_mapped(template_prefix) else self._own_words(template_prefix, email, context)
+        queue_account_mail(prefix=template_prefix, email=email, context=context, words=words)
+
+    def _own_words(self, prefix: str, email: str, context: dict[str, Any]) -> tuple[str, str]:
+        """The subject and the text that allauth would have sent."""
+        known = {"request": self.request, "email": email, "current_site": get_current_site(self.request), **context}
+        mail = self.render_mail(prefix, email, known)
+        return str(mail.subject), str(mail.body)
+
     def is_reauthentication_required(self, *, app: str) -> bool:
         """Whether a change of the login needs the password once more: not within minutes of signing in."""
         request = self.request
@@ -43,7 +56,6 @@ class AccountAdapter(DefaultAccountAdapter):
         if isinstance(user, User) and user.is_staff and not session_passed_second_factor(request):
             return second_factor_url(request)
         return resolve_url("home")
-
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Counts the attempts; too many are refused, and written down."""

@@ -17,9 +17,11 @@ class CoreConfig(AppConfig):
             change_room,
             checks,  # noqa: F401 - checks register themselves
             identity_permissions,
+            message_room,
             organisation_checks,
             organisation_permissions,
             permissions,
+            private_files,
             schedule,
             sign_in,
             stream_channels,
@@ -32,6 +34,8 @@ class CoreConfig(AppConfig):
         organisation_checks.register()
         schedule.register_own()
         change_room.register()
+        private_files.register()
+        message_room.register()
         work_sweep.register()
         identity_permissions.declare()
         leavers.register_own()

@@ -12,9 +12,12 @@ from backoffice.core.schedule import MIN_EXPIRY_SECONDS
 from backoffice.core.services import (
     changes,
     client_views,
+    file_sweep,
     heartbeats,
+    job_runs,
     jobs,
     login_events,
+    message_delivery,
     outbox,
     sessions,
     work_sweep,
@@ -52,7 +55,7 @@ def reap_expired_jobs() -> None:
 def dispatch_ready_jobs() -> None:
     """Starts a worker on each kind of job that has something due."""
     for kind in jobs.ready_kinds():
-        run_ready_jobs.apply_async(kwargs={"kind": kind}, expires=MIN_EXPIRY_SECONDS)
+        run_ready_jobs.apply_async(kwargs={"kind": kind}, queue=jobs.queue_of(kind), expires=MIN_EXPIRY_SECONDS)
 
 
 @shared_task
@@ -96,6 +99,26 @@ def tidy_sign_ins() -> None:
 
 
 @shared_task
+def forget_done_jobs() -> None:
+    """Keeps the jobs and the runs of the clock from growing for ever."""
+    jobs.forget_done()
+    job_runs.forget_old()
+
+
+@shared_task
 def clear_expired_sessions() -> None:
     """Forgets the sessions that have ended."""
     call_command("clearsessions")
+
+
+@shared_task
+def sweep_files() -> None:
+    """Erases files whose time is over, removes bytes that no row needs."""
+    file_sweep.tidy()
+
+
+@shared_task
+def settle_messages() -> None:
+    """Lets held messages go once their switch is open; ends those whose job was given up."""
+    message_delivery.release_held()
+    message_delivery.fail_abandoned()
