@@ -14,12 +14,15 @@ from backoffice.core.services import (
     client_views,
     file_sweep,
     heartbeats,
+    idempotency,
     job_runs,
     jobs,
     login_events,
     message_delivery,
     outbox,
+    public_events,
     sessions,
+    webhook_delivery,
     work_sweep,
 )
 from backoffice.core.services.audit import seal_audit
@@ -122,3 +125,17 @@ def settle_messages() -> None:
     """Lets held messages go once their switch is open; ends those whose job was given up."""
     message_delivery.release_held()
     message_delivery.fail_abandoned()
+
+
+@shared_task
+def keep_webhooks_up() -> None:
+    """Starts stranded deliveries again, disables endpoints that only fail, forgets old events."""
+    webhook_delivery.requeue_stranded()
+    webhook_delivery.disable_failing()
+    public_events.forget_old()
+
+
+@shared_task
+def forget_api_answers() -> None:
+    """Forgets the answers that were kept for repetitions of a call."""
+    idempotency.forget_old(scope_prefix=idempotency.API_SCOPE, older_than=idempotency.KEEP_ANSWERS)

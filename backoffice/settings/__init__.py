@@ -10,6 +10,8 @@ import logging
 import os
 from pathlib import Path
 
+from kombu import Queue
+
 from backoffice.settings.desk import UNFOLD  # noqa: F401
 from backoffice.settings.environment import (
     database_from_url,
@@ -274,6 +276,10 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_TIME_LIMIT = 600
 CELERY_BEAT_SCHEDULER = "backoffice.core.beat:HeartbeatScheduler"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Documents are rendered by a worker of their own, whose memory is given back often; a worker that is told of no queue
+# takes up both, as in the demo.
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("pdf")]
 
 # Calls to the API within a minute: of one key or person, and from one address, whoever calls from there.
 API_CALLS_PER_MINUTE = env_int("BACKOFFICE_API_CALLS_PER_MINUTE", default=600)
@@ -338,6 +344,12 @@ DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = logging.INFO
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+
+# Figures for Prometheus at /metrics: nobody may read them unless a token (at least 32 characters) or addresses are set.
+METRICS_TOKEN = os.environ.get("BACKOFFICE_METRICS_TOKEN", "")
+METRICS_ADDRESSES = env_list("BACKOFFICE_METRICS_ADDRESSES", default=[])
+# Backups are sealed under this key when it is set: base64 of 32 bytes, kept apart from the backups.
+BACKUP_KEY = os.environ.get("BACKOFFICE_BACKUP_KEY", "")
 
 LOG_FORMAT = os.environ.get("BACKOFFICE_LOG_FORMAT", "json")
 LOG_LEVEL = os.environ.get("BACKOFFICE_LOG_LEVEL", "INFO")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from backoffice.core.locks import advisory_key, release_session_lock, try_session_lock
@@ -12,6 +13,8 @@ from backoffice.kernel import clock
 
 MAX_ATTEMPTS = 8
 MAX_ERROR_LENGTH = 4000
+KEEP_RUNS = timedelta(days=400)
+MAX_FORGOTTEN_AT_ONCE = 10_000
 
 
 def run_slot(*, job: str, slot: str, execute: Callable[[], dict[str, Any] | None]) -> bool:
@@ -53,3 +56,13 @@ def _start(run: JobRun) -> None:
 def _note_failure(run: JobRun, error: BaseException) -> None:
     message = f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH]
     JobRun.objects.filter(pk=run.pk).update(error=message, run_after=clock.now() + delay_after(run.attempts))
+
+
+def forget_old() -> int:
+    """Removes runs that finished more than 400 days ago, a bounded number at a time; returns how many.
+
+    A slot names its time, so nobody asks for one of that age again.
+    """
+    old = JobRun.objects.filter(finished_at__lte=clock.now() - KEEP_RUNS).order_by("id")
+    removed, _ = JobRun.objects.filter(pk__in=old.values("pk")[:MAX_FORGOTTEN_AT_ONCE]).delete()
+    return removed

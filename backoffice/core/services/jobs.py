@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -32,10 +32,14 @@ MAX_ATTEMPTS = 10
 MAX_REAPED_AT_ONCE = 1000
 MAX_ERROR_LENGTH = 4000
 LEASE_SECONDS = 5
+DEFAULT_QUEUE = "celery"
+KEEP_DONE = timedelta(days=30)
+MAX_FORGOTTEN_AT_ONCE = 10_000
 RENEWALS_PER_LEASE = 3
 
 JobRunner = Callable[[Job, str], dict[str, Any]]
 _runners: Registry[JobRunner] = Registry("job runners")
+_queues: dict[str, str] = {}
 crash_points.declare("core.jobs.after_claim", "core.jobs.before_finish")
 
 
@@ -137,6 +141,29 @@ def reap_expired() -> int:
         return int(cursor.rowcount)
 
 
+def forget_done() -> int:
+    """Removes jobs that were done thirty days ago or earlier, a bounded number at a time; returns how many.
+
+    A kind whose key stands for work that must never be done twice keeps that in its own tables. Failed jobs stay until
+    somebody has looked at them.
+    """
+    old = Job.objects.filter(state=Job.State.DONE, finished_at__lte=clock.now() - KEEP_DONE).order_by("id")
+    removed, _ = Job.objects.filter(pk__in=old.values("pk")[:MAX_FORGOTTEN_AT_ONCE]).delete()
+    return removed
+
+
+def failed_count() -> int:
+    """How many jobs were given up and wait for a person."""
+    return Job.objects.filter(state=Job.State.FAILED).count()
+
+
+def oldest_waiting() -> timedelta:
+    """How long the oldest due job has been waiting for a worker; zero when none waits."""
+    now = clock.now()
+    oldest = Job.objects.filter(state=Job.State.READY, run_after__lte=now).order_by("run_after").first()
+    return max(now - oldest.run_after, timedelta(0)) if oldest else timedelta(0)
+
+
 @contextmanager
 def lease_heartbeat(job: Job, owner: str, lease_seconds: int = LEASE_SECONDS) -> Iterator[Lease]:
     """Renews the lease while the block runs, from a thread with its own connection, opened at the first renewal."""
@@ -191,13 +218,21 @@ def _renew(lease: Lease, lease_seconds: int) -> bool:
         return cursor.fetchone() is not None
 
 
-def register_runner(kind: str, run: JobRunner) -> None:
+def register_runner(kind: str, run: JobRunner, *, queue: str = DEFAULT_QUEUE) -> None:
     """Names the function that works on jobs of a kind: `run(job, owner)` returns the job's result.
+
+    *queue* names the workers that take the kind up: `pdf` for what renders documents.
 
     It calls `finish(job=job, owner=owner, result=...)` as the last statement of its own transaction. A runner that
     has no such single transaction may leave that out; the job is then finished after it returned.
     """
     _runners.register(kind, run)
+    _queues[kind] = queue
+
+
+def queue_of(kind: str) -> str:
+    """The Celery queue whose workers run jobs of the kind."""
+    return _queues.get(kind, DEFAULT_QUEUE)
 
 
 def runner_kinds() -> list[str]:

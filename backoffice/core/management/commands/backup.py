@@ -1,0 +1,36 @@
+"""Backs up the database and the private files together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from backoffice.core.services.backup import MANIFEST, make_backup
+from backoffice.kernel.errors import DomainError
+
+
+class Command(BaseCommand):
+    """`backup --to FOLDER`; prints the folder of the new backup, and the anchor of its audit chain."""
+
+    help = "Writes a dump of the database, the private files and a manifest of their digests into a new folder."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Defines the options."""
+        parser.add_argument("--to", required=True, type=Path, help="the folder that backups are kept in")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Backs up."""
+        try:
+            made = make_backup(folder=options["to"])
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.message}") from error
+        manifest = json.loads((made / MANIFEST).read_text(encoding="utf-8"))
+        rows = sum(table["rows"] for table in manifest["tables"].values())
+        self.stderr.write(f"{len(manifest['tables'])} tables, {rows:,} rows, files: {manifest['files']}")
+        if manifest["audit_chain"]:
+            chain = manifest["audit_chain"]
+            self.stderr.write(f"anchor of the audit chain: {chain['seal']}:{chain['digest']}")
+        self.stdout.write(str(made))
