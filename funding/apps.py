@@ -12,19 +12,26 @@ class FundingConfig(AppConfig):
 
     def ready(self) -> None:
         """Declares verbs, scopes and proofs, and takes its place in the business day."""
+        from backoffice.core.document_kinds import DocumentKind, register_document_kind
         from backoffice.core.services import outbox
         from backoffice.ui.dashboards import register_card
         from backoffice.ui.navigation import register_page
-        from funding import admin, api, checks, day_steps, permissions
+        from funding import admin, api, change_kinds, checks, day_steps, permissions, work
         from funding.ledger.permissions import READERS
         from funding.ledger.services.entries import register_derived_source
-        from funding.services import trading_results
+        from funding.services import manual_journals, revaluation, trading_results
         from platform_ops.services.business_day import register_step
 
         permissions.register()
         api.register()
         checks.register()
-        register_derived_source(trading_results.SOURCE, trading_results.CORRECTION)
+        change_kinds.register()
+        work.register()
+        for source in (trading_results, revaluation, manual_journals):
+            register_derived_source(source.SOURCE, source.CORRECTION)
+        register_document_kind(
+            DocumentKind(manual_journals.DOCUMENT_KIND, "Manual journals", "{entity}-JV-{year}-{number:05}")
+        )
         register_step("trading_results", 40, day_steps.post_results, title="Trading results posted")
         register_page(
             "funding", "Trading results", "admin:funding_tradingresultline_changelist", permissions.VIEW_RESULTS, 50

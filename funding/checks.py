@@ -91,6 +91,165 @@ ORDER BY account.id, is_credit
 """
 
 
+# Every figure of a revaluation follows from the others: the difference from target and what was booked, the postings from
+# the differences.
+_REVALUATIONS = """
+WITH lines AS (
+    SELECT run.id AS run_id, run.entry_id, line.position_id, line.amount
+    FROM funding_revaluationline line JOIN funding_revaluationrun run ON run.id = line.run_id
+    WHERE line.amount <> 0
+), posted AS (
+    SELECT run.id AS run_id, account.owner_id AS position_id,
+           sum(CASE posting.side WHEN 'D' THEN posting.amount ELSE -posting.amount END) AS amount
+    FROM funding_revaluationrun run
+    JOIN ledger_posting posting ON posting.entry_id = run.entry_id
+    JOIN ledger_ledgeraccount account ON account.id = posting.account_id AND account.kind = 'fx_revaluation'
+    GROUP BY 1, 2
+)
+SELECT coalesce(lines.run_id, posted.run_id) AS run_id, coalesce(lines.position_id, posted.position_id) AS position_id,
+       lines.amount AS line, posted.amount AS posting, 'line and posting differ' AS problem
+FROM lines FULL JOIN posted USING (run_id, position_id)
+WHERE lines.amount IS DISTINCT FROM posted.amount
+UNION ALL
+SELECT line.run_id, line.position_id, line.booked_before, coalesce(earlier.amount, 0), 'not what was booked before'
+FROM funding_revaluationline line JOIN funding_revaluationrun run ON run.id = line.run_id
+LEFT JOIN LATERAL (
+    SELECT sum(before.amount) AS amount
+    FROM funding_revaluationline before JOIN funding_revaluationrun past ON past.id = before.run_id
+    WHERE before.position_id = line.position_id AND past.id < run.id AND past.business_day <= run.business_day
+) earlier ON true
+WHERE line.booked_before <> coalesce(earlier.amount, 0)
+UNION ALL
+SELECT line.run_id, line.position_id, line.value, line.balance * line.rate, 'the value is not balance times rate'
+FROM funding_revaluationline line
+WHERE abs(line.value - line.balance * line.rate) > 0.0000001 * greatest(1, abs(line.balance))
+UNION ALL
+SELECT line.run_id, line.position_id, line.target, line.value - line.cost, 'the target is not value less cost'
+FROM funding_revaluationline line
+WHERE abs(line.target - (line.value - line.cost)) > 0.5
+ORDER BY 1, 2
+"""
+
+# The latest run of an entity, once its day is closed: nothing can be booked there any more but an adjustment elsewhere.
+_REVALUED_BALANCES = """
+WITH latest AS (
+    SELECT DISTINCT ON (run.entity_id) run.id, run.entity_id, run.business_day
+    FROM funding_revaluationrun run ORDER BY run.entity_id, run.business_day DESC, run.id DESC
+), settled AS (
+    SELECT latest.* FROM latest
+    WHERE EXISTS (
+        SELECT FROM ledger_closedday closed
+        WHERE closed.entity_id = latest.entity_id AND closed.business_day >= latest.business_day
+    ) AND NOT EXISTS (
+        SELECT FROM ledger_journalentry late
+        JOIN funding_revaluationrun run ON run.id = latest.id
+        WHERE late.entity_id = latest.entity_id AND late.business_day <= latest.business_day
+          AND late.reopening_id IS NOT NULL AND late.created_at >= run.made_at
+    )
+)
+SELECT line.run_id, line.position_id, line.balance AS revalued, coalesce(booked.amount, 0) AS ledger
+FROM settled
+JOIN funding_revaluationline line ON line.run_id = settled.id
+JOIN funding_revaluedposition position ON position.id = line.position_id
+LEFT JOIN LATERAL (
+    SELECT sum(CASE posting.side WHEN 'D' THEN posting.amount ELSE -posting.amount END) AS amount
+    FROM ledger_ledgeraccount account
+    JOIN ledger_posting posting ON posting.account_id = account.id
+    JOIN ledger_journalentry entry ON entry.id = posting.entry_id
+    WHERE account.entity_id = position.entity_id AND account.kind = position.kind
+      AND account.currency = position.currency
+      AND (position.account_id IS NULL OR account.id = position.account_id)
+      AND entry.business_day <= settled.business_day
+) booked ON true
+WHERE line.balance <> coalesce(booked.amount, 0)
+ORDER BY 1, 2
+"""
+
+_CLOSED_MONTHS = """
+WITH standing AS (
+    SELECT id, entity_id, month, figures FROM ledger_closedmonth WHERE reopened_by_id IS NULL
+), kept AS (
+    SELECT standing.id, figure.kind, figure.currency, figure.debits::numeric AS debits, figure.credits::numeric AS credits
+    FROM standing,
+         jsonb_to_recordset(standing.figures) AS figure (kind text, currency text, debits text, credits text)
+), booked AS (
+    SELECT standing.id, account.kind::text AS kind, account.currency::text AS currency,
+           coalesce(sum(posting.amount) FILTER (WHERE posting.side = 'D'), 0) AS debits,
+           coalesce(sum(posting.amount) FILTER (WHERE posting.side = 'C'), 0) AS credits
+    FROM standing
+    JOIN ledger_journalentry entry ON entry.entity_id = standing.entity_id
+     AND entry.business_day >= standing.month AND entry.business_day < standing.month + interval '1 month'
+    JOIN ledger_posting posting ON posting.entry_id = entry.id
+    JOIN ledger_ledgeraccount account ON account.id = posting.account_id
+    GROUP BY 1, 2, 3
+)
+SELECT coalesce(kept.id, booked.id) AS closed_month_id, coalesce(kept.kind, booked.kind) AS kind,
+       coalesce(kept.currency, booked.currency) AS currency, kept.debits AS closed_with_debits, booked.debits,
+       kept.credits AS closed_with_credits, booked.credits
+FROM kept FULL JOIN booked ON booked.id = kept.id AND booked.kind = kept.kind AND booked.currency = kept.currency
+WHERE kept.debits IS DISTINCT FROM booked.debits OR kept.credits IS DISTINCT FROM booked.credits
+ORDER BY 1, 2, 3
+"""
+
+_JOURNALS = """
+SELECT journal.id AS journal_id, journal.reference, journal.entry_id, 'no such number was issued to it' AS problem
+FROM funding_manualjournal journal
+WHERE NOT EXISTS (
+    SELECT FROM core_documentnumber issued
+    WHERE issued.entity_id = journal.entity_id AND issued.reference = journal.reference
+      AND issued.kind = 'funding.manual_journal' AND issued.subject = 'journal entry ' || journal.entry_id
+)
+UNION ALL
+SELECT NULL, entry.idempotency_key, entry.id, 'a manual entry without its journal'
+FROM ledger_journalentry entry
+WHERE entry.source_type = 'funding.manual_journal'
+  AND NOT EXISTS (SELECT FROM funding_manualjournal journal WHERE journal.entry_id = entry.id)
+UNION ALL
+SELECT journal.id, journal.reference, journal.entry_id, 'not what its change request approved'
+FROM funding_manualjournal journal
+LEFT JOIN core_changerequest request ON request.id = journal.change_request_id
+WHERE request.id IS NULL OR request.approved_hash = '' OR request.made_by <> journal.made_by
+   OR request.checked_by <> journal.approved_by
+ORDER BY 3
+"""
+
+_RECONCILED = """
+WITH last AS (
+    SELECT DISTINCT ON (statement_id) statement_id, ledger_balance, difference, items
+    FROM funding_reconciliation ORDER BY statement_id, id DESC
+)
+SELECT statement.id AS statement_id, statement.business_day, last.difference,
+       statement.amount - last.ledger_balance AS stated_less_ledger, explained.amount AS explained
+FROM last
+JOIN funding_balancestatement statement ON statement.id = last.statement_id
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum((item ->> 'amount')::numeric), 0) AS amount FROM jsonb_array_elements(last.items) AS item
+) explained ON true
+WHERE last.difference <> statement.amount - last.ledger_balance OR last.difference <> explained.amount
+ORDER BY 1
+"""
+
+# A reconciled balance whose ledger moved since contradicts nothing: the day is compared again. It is shown as a note.
+_MOVED_SINCE = """
+WITH last AS (
+    SELECT DISTINCT ON (reconciliation.statement_id) reconciliation.statement_id, reconciliation.ledger_balance
+    FROM funding_reconciliation reconciliation ORDER BY reconciliation.statement_id, reconciliation.id DESC
+)
+SELECT statement.id AS statement_id, external.name AS account, statement.business_day,
+       last.ledger_balance AS compared_with, coalesce(booked.amount, 0) AS ledger
+FROM last
+JOIN funding_balancestatement statement ON statement.id = last.statement_id
+JOIN funding_externalaccount external ON external.id = statement.account_id
+LEFT JOIN LATERAL (
+    SELECT sum(CASE posting.side WHEN 'D' THEN posting.amount ELSE -posting.amount END) AS amount
+    FROM ledger_posting posting JOIN ledger_journalentry entry ON entry.id = posting.entry_id
+    WHERE posting.account_id = external.ledger_account_id AND entry.business_day <= statement.business_day
+) booked ON true
+WHERE last.ledger_balance <> coalesce(booked.amount, 0)
+ORDER BY 1
+"""
+
+
 def result_lines_equal_postings() -> CheckOutcome:
     """Every trading-result line is in the postings of its entry, on the client's side and on the house's."""
     return rows_of_query(_LINES)
@@ -101,7 +260,38 @@ def account_balances_equal_operations() -> CheckOutcome:
     return rows_of_query(_BALANCES)
 
 
+def revaluations_follow_from_their_figures() -> CheckOutcome:
+    """Every revaluation books value less cost less what was booked, on the account of each position."""
+    return rows_of_query(_REVALUATIONS)
+
+
+def revalued_balances_equal_the_ledger() -> CheckOutcome:
+    """The latest revaluation of closed books saw the balances that the ledger has on its day."""
+    return rows_of_query(_REVALUED_BALANCES)
+
+
+def closed_months_are_unchanged() -> CheckOutcome:
+    """What moved in a closed month is what moved in it when it was closed."""
+    return rows_of_query(_CLOSED_MONTHS)
+
+
+def manual_journals_are_whole() -> CheckOutcome:
+    """Every manual journal has its number, its entry and its approval, and every manual entry its journal."""
+    return rows_of_query(_JOURNALS)
+
+
+def reconciliations_add_up() -> CheckOutcome:
+    """Every reconciled balance is the ledger's and what was explained; where the ledger moved since is a note."""
+    outcome = rows_of_query(_RECONCILED)
+    return CheckOutcome(rows=outcome.rows, count=outcome.count, notes=rows_of_query(_MOVED_SINCE).rows)
+
+
 def register() -> None:
     """Adds the checks to the registry."""
     register_check("funding.result_lines_equal_postings", result_lines_equal_postings)
     register_check("funding.account_balances_equal_operations", account_balances_equal_operations)
+    register_check("funding.revaluations_follow_from_their_figures", revaluations_follow_from_their_figures)
+    register_check("funding.revalued_balances_equal_the_ledger", revalued_balances_equal_the_ledger)
+    register_check("funding.closed_months_are_unchanged", closed_months_are_unchanged)
+    register_check("funding.manual_journals_are_whole", manual_journals_are_whole)
+    register_check("funding.reconciliations_add_up", reconciliations_add_up)

@@ -10,3 +10,6 @@ DEPOSIT_RECEIVED = "funding.deposit_received"
 
 WITHDRAWAL_PAID = "funding.withdrawal_paid"
 """Money left; payload: entry_id, account_id or client_id, amount, currency."""
+
+BALANCE_DIFFERS = "funding.balance_differs"
+"""A stated balance is not the ledger's; payload: statement_id, account_id, difference."""

@@ -144,7 +144,11 @@ def reopen_days(
         action="funding.reopen_period",
         target=reopening,
         reason=reason.strip(),
-        changes={"requested_by": requested_by, "approved_by": approved_by, "months": [str(month) for month in reopened]},
+        changes={
+            "requested_by": requested_by,
+            "approved_by": approved_by,
+            "months": [str(month) for month in reopened],
+        },
         entity_id=entity_id,
     )
     return reopening
@@ -178,4 +182,3 @@ def close_days_again(*, reopening_id: int, actor: Actor, reason: str) -> PeriodR
         entity_id=reopening.entity_id,
     )
     return reopening
-
