@@ -53,7 +53,11 @@ class SwitchStop(models.Model):
             models.CheckConstraint(condition=~Q(reason=""), name="core_switchstop_has_reason"),
             models.CheckConstraint(
                 condition=Q(resumed_at__isnull=True, resumed_by="", resume_reason="", resumed_by_user__isnull=True)
-                | (Q(resumed_at__gte=F("stopped_at")) & ~Q(resumed_by="") & ~Q(resume_reason="")),
+                | (
+                    Q(resumed_at__isnull=False, resumed_at__gte=F("stopped_at"))
+                    & ~Q(resumed_by="")
+                    & ~Q(resume_reason="")
+                ),
                 name="core_switchstop_resumed_whole",
             ),
             models.CheckConstraint(

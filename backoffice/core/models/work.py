@@ -91,7 +91,7 @@ class WorkItem(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(clearing_since__isnull=True, clears_at__isnull=True)
-                | Q(clears_at__gte=F("clearing_since")),
+                | Q(clearing_since__isnull=False, clears_at__isnull=False, clears_at__gte=F("clearing_since")),
                 name="core_workitem_clearing_whole",
             ),
             models.CheckConstraint(condition=Q(occurrences__gte=1), name="core_workitem_seen"),
