@@ -8,12 +8,14 @@ from django.urls import include, path
 from backoffice.core.file_views import stored_file
 from backoffice.core.health import healthz, readyz
 from backoffice.core.message_views import unsubscribe_page
+from backoffice.core.metrics import metrics
 from backoffice.core.views import home, not_offered
 
 urlpatterns = [
     path("", home, name="home"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("desk/", admin.site.urls),
     # Addresses are changed by an administrator, under audit, never by who holds the session.
     path("account/email/", not_offered),

@@ -13,12 +13,13 @@ class IbConfig(AppConfig):
     def ready(self) -> None:
         """Declares permissions, checks, work and the step of the business day, with the rooms that keep them."""
         from backoffice.core.bench import register_suite
+        from backoffice.core.metrics import register_gauge
         from backoffice.core.schedule import register_periodic
         from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source
         from ib import api, checks, events, permissions, screens
         from ib.models import Partner
-        from ib.services import day_step, posting, runners
+        from ib.services import day_step, posting, quarantine, runners, upkeep
 
         permissions.register()
         register_viewable("ib.partners", Partner.objects.all)
@@ -31,4 +32,14 @@ class IbConfig(AppConfig):
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")
         register_periodic("ib.partitions", "ib.tasks.make_line_partitions", 3600)
         register_periodic("ib.unsettled_batches", "ib.tasks.enqueue_unsettled_batches", 30)
+        register_gauge(
+            "settlement_lag_seconds",
+            "How long the oldest ingest batch with trades has been waiting for its settlement.",
+            upkeep.settlement_lag,
+        )
+        register_gauge(
+            "trades_set_aside",
+            "Trades that settlement set aside because the books refused them.",
+            lambda: float(len(quarantine.rows_set_aside())),
+        )
         register_suite("settle", "ib.bench.contest.settle")

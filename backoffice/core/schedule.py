@@ -56,6 +56,7 @@ def register_own() -> None:
     register_periodic("core.audit_seal", "backoffice.core.tasks.seal_audit_trail", 10)
     register_periodic("core.work_items", "backoffice.core.tasks.sweep_work_items", 30)
     register_periodic("core.delivered_events", "backoffice.core.tasks.forget_delivered_events", 3600)
+    register_periodic("core.verify_books", "backoffice.core.tasks.prove_books", 300)
     register_periodic("core.done_jobs", "backoffice.core.tasks.forget_done_jobs", 3600)
     register_periodic("core.expired_sessions", "backoffice.core.tasks.clear_expired_sessions", 3600)
     register_periodic("core.sign_ins", "backoffice.core.tasks.tidy_sign_ins", 300)

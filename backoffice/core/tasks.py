@@ -10,6 +10,7 @@ from django.core.management import call_command
 
 from backoffice.core.schedule import MIN_EXPIRY_SECONDS
 from backoffice.core.services import (
+    book_checks,
     changes,
     client_views,
     file_sweep,
@@ -99,6 +100,12 @@ def tidy_sign_ins() -> None:
     sessions.tidy_sessions()
     client_views.end_expired_views()
     login_events.forget_old_events()
+
+
+@shared_task
+def prove_books() -> None:
+    """Proves the books once in each four hours."""
+    book_checks.prove_when_due()
 
 
 @shared_task

@@ -14,6 +14,8 @@ DAYS_AHEAD = 7
 GRACE_SECONDS = 60
 """An ingest batch is looked after when its event has had this long to be delivered."""
 BATCHES_AT_ONCE = 500
+LAG_DAYS = 7
+"""Older batches that wait are no lag but a failed job, which is told as such."""
 
 
 def make_partitions_ahead() -> int:
@@ -40,3 +42,19 @@ def enqueue_unsettled_batches() -> int:
     for batch_id in found:
         enqueue_batch(ingest_batch_id=batch_id)
     return len(found)
+
+
+def settlement_lag() -> float:
+    """Seconds since the oldest ingest batch came in that has trades and no settlement yet; zero when there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT min(batch.created_at) FROM platform_ops_ingestbatch AS batch
+            WHERE batch.changed_trades > 0 AND batch.created_at > %s
+              AND NOT EXISTS (SELECT 1 FROM ib_settlementbatch AS settled
+                              WHERE settled.purpose = 'ingest' AND settled.scope_key = batch.id::text)
+            """,
+            [clock.now() - timedelta(days=LAG_DAYS)],
+        )
+        oldest = cursor.fetchone()[0]
+    return 0.0 if oldest is None else max((clock.now() - oldest).total_seconds(), 0.0)
