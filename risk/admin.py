@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from backoffice.core.streams import streams_url
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.currency import Currency
@@ -23,6 +24,7 @@ from backoffice.ui.exports import export_response
 from backoffice.ui.formats import EMPTY, format_amount, format_decimal, format_time
 from backoffice.ui.views import DeskPage, register_desk_page
 from risk import selectors
+from risk.events import exposure_channel
 from risk.models import ExposureRow
 from risk.rules import plain_decimal
 from risk.selectors import ExposureTable
@@ -110,11 +112,21 @@ class ExposurePage(ExposureBase):
             "chosen_book": request.GET.get("book", ""),
             "data_url": f"{ExposureData.url()}?{query.urlencode()}",
             "refresh_seconds": REFRESH_SECONDS,
+            "stream_channel": self.stream_channel(table),
             "stale_after": STALE_AFTER_SECONDS,
             "age": age_seconds(table),
             "query": query.urlencode(),
         }
         return self.page(context)
+
+    def stream_channel(self, table: ExposureTable | None) -> str:
+        """What the page watches: the shown entity and book. Empty when it has to ask for itself."""
+        if table is None or not streams_url(self.request):
+            return ""
+        entity = next(
+            (each for each in selectors.exposed_entities(actor=self.actor) if each.code in table.entities), None
+        )
+        return "" if entity is None else exposure_channel(entity.pk, table.book)
 
 
 @register_desk_page

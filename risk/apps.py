@@ -18,7 +18,7 @@ class RiskConfig(AppConfig):
         from backoffice.core.types import Role
         from backoffice.ui.dashboards import register_card
         from backoffice.ui.navigation import register_page, register_section
-        from risk import checks, permissions
+        from risk import checks, permissions, stream
         from risk.admin import ExposurePage, exposure_card
         from risk.api import views
 
@@ -30,3 +30,4 @@ class RiskConfig(AppConfig):
         register_card("risk.exposure", (Role.DEALING, Role.ADMINISTRATOR), exposure_card, order=20)
         views.register()
         register_suite("exposure", "risk.bench.exposure")
+        stream.register()

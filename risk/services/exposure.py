@@ -16,6 +16,7 @@ from backoffice.kernel import clock
 from backoffice.kernel.business_day import day_bounds
 from backoffice.kernel.errors import NotFound
 from risk import selectors
+from risk.events import exposure_calculated
 from risk.locks import lock_exposure
 from risk.models import ExposureRow, ExposureRun
 from risk.rules import net_exposure, plain_decimal
@@ -106,6 +107,8 @@ def calculate_exposure(*, entity_id: int, actor: Actor, prices: Mapping[str, Sym
         row.run = run
     ExposureRow.objects.bulk_create(rows)
     _forget_old_runs(entity_id)
+    if prices is None:
+        exposure_calculated(entity_id=entity_id, run_id=run.pk, books=measured.book.books)
     return run
 
 

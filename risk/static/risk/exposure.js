@@ -1,4 +1,5 @@
-// Keeps the exposure page fresh: asks for the page's changing part every few seconds and shows how old it is.
+// Keeps the exposure page fresh and shows how old its figures are. While a live stream brings each calculation, nothing
+// is asked for; without one the page asks every few seconds and says so.
 (function () {
   "use strict";
 
@@ -14,6 +15,7 @@
   let age = box.dataset.age === undefined ? null : Number(box.dataset.age);
   let since = performance.now();
   let failures = 0;
+  let live = false;
 
   function show() {
     state.hidden = false;
@@ -29,12 +31,14 @@
     }
     const seconds = Math.floor(age + (performance.now() - since) / 1000);
     const stale = seconds > staleAfter;
-    state.dataset.tone = stale ? "bad" : "good";
-    state.textContent = (stale ? "Stale: " : "Live, ") + "calculated " + seconds + " s ago";
+    state.dataset.tone = stale ? "bad" : live ? "good" : "";
+    state.dataset.mode = live ? "live" : "delayed";
+    const word = stale ? "Stale: " : live ? "Live, " : "Delayed up to " + refreshSeconds + " s, ";
+    state.textContent = word + "calculated " + seconds + " s ago";
   }
 
   async function refresh() {
-    if (document.hidden) {
+    if (document.hidden || live) {
       return;
     }
     try {
@@ -42,16 +46,30 @@
       if (!answer.ok) {
         throw new Error(String(answer.status));
       }
-      const fresh = await answer.json();
-      age = fresh.age_seconds;
-      since = performance.now();
-      failures = 0;
-      replace(fresh.html);
+      take(await answer.json());
     } catch (error) {
       failures += 1;
     }
     show();
   }
+
+  function take(fresh) {
+    age = fresh.age_seconds;
+    since = performance.now();
+    failures = 0;
+    replace(fresh.html);
+  }
+
+  box.addEventListener("stream", (event) => {
+    if (event.detail.event === "exposure") {
+      take(event.detail.data);
+      show();
+    }
+  });
+  box.addEventListener("streamstate", (event) => {
+    live = event.detail.live;
+    show();
+  });
 
   function replace(html) {
     // A table that somebody scrolled or stands in keeps its place.
