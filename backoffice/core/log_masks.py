@@ -154,7 +154,7 @@ def _iban(match: re.Match[str]) -> str:
     return match[0]
 
 
-_MARKS = ("@", ":", "=", "+", "/", "Bearer", "bearer", "Token", "Basic")
+_MARKS = ("@", ":", "=", "+", "/", "eyJ", "earer", "oken", "asic", "igest", "pikey", "piKey")
 _HAS_DIGITS = re.compile(r"\d[\d ()-]{7,}|[A-Z]{2}\d{2}")
 _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (_DATABASE_DETAIL, f"DETAIL: {REMOVED}"),

@@ -93,7 +93,7 @@ def check_texts(definition: MessageTemplateDefinition, *, subject: str, mjml: st
     known = definition.samples().keys()
     for field, text in (("subject", subject), ("mjml", mjml)):
         _check_placeholders(text, known, field)
-    used = set(_PLACEHOLDER.findall(subject)) | set(_PLACEHOLDER.findall(_whole(definition, mjml)))
+    used = set(_PLACEHOLDER.findall(_whole(definition, mjml)))
     must_show = [*definition.must_show, *([UNSUBSCRIBE_VARIABLE] if definition.is_marketing else [])]
     for name in must_show:
         if name not in used:

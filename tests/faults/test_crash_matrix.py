@@ -17,6 +17,7 @@ from backoffice.core import crash_points
 from backoffice.core.models import OutboxEvent
 from ib.models import CommissionLine, SettlementBatch
 from platform_ops.models import Trade
+from tests.faults import ground_work
 from tests.faults.harness import free_leases, kill_child, run_child, start_child, work_until_idle
 from tests.faults.world import DAYS, FaultWorld, assert_books_hold, assert_paid
 
@@ -35,7 +36,22 @@ def trades_in_and_paid(world: FaultWorld) -> None:
     work_until_idle()
 
 
-SCENARIOS: list[tuple[str, Callable[[FaultWorld], None]]] = [("", trades_in_and_paid)]
+def with_trades(work: Callable[[], object]) -> Callable[[FaultWorld], None]:
+    """Other work of the ground, and then the trades as always."""
+
+    def both(world: FaultWorld) -> None:
+        work()
+        trades_in_and_paid(world)
+
+    return both
+
+
+SCENARIOS: list[tuple[str, Callable[[FaultWorld], None]]] = [
+    ("core.files.", with_trades(ground_work.keep_a_file)),
+    ("core.messages.", with_trades(ground_work.send_a_message)),
+    ("core.rotate_keys.", with_trades(ground_work.change_the_key)),
+    ("", trades_in_and_paid),
+]
 """(prefix of the point's name, work that passes it); the first that fits."""
 
 

@@ -69,7 +69,9 @@ def save_draft(
     language = _language(language)
     check_texts(definition, subject=subject, mjml=mjml)
     with transaction.atomic():
-        family = MessageTemplateVersion.objects.select_for_update().filter(code=code, brand=brand, language=language)
+        family = MessageTemplateVersion.objects.select_for_update(of=("self",)).filter(
+            code=code, brand=brand, language=language
+        )
         versions = list(family.order_by("number"))
         draft = next((version for version in versions if version.state == State.DRAFT), None)
         if draft is None:
@@ -117,7 +119,7 @@ def discard_draft(*, version_id: int, actor: Actor) -> None:
 
 def _locked(version_id: int, actor: Actor) -> MessageTemplateVersion:
     visible = get_visible(MessageTemplateVersion.objects.all(), actor, pk=version_id)
-    found = MessageTemplateVersion.objects.select_for_update().filter(pk=visible.pk).first()
+    found = MessageTemplateVersion.objects.select_for_update(of=("self",)).filter(pk=visible.pk).first()
     if found is None:
         raise NotFound("No such version.")
     _brand(found.brand_id, actor)
