@@ -53,6 +53,7 @@ def run_demo(*, data: Path, port: int) -> int:
         preflight.check_python()
         preflight.check_pdf_libraries()
         preflight.check_port(HOST, port)
+        preflight.check_port(HOST, streams_port(port))
         with Supervisor(announce_stops=True) as supervisor:
             try:
                 with _addresses(servers, supervisor) as addresses:
@@ -77,6 +78,9 @@ def _run(servers: EmbeddedServers, supervisor: Supervisor, addresses: Addresses,
         environment.pop("BACKOFFICE_DEVSTACK", None)
     # Nobody may take a demo for the real thing: every page of the desk says so, unless it was given another name.
     environment.setdefault("BACKOFFICE_ENVIRONMENT", DEMO_LABEL)
+    # Nothing stands in front of the demo, so its streams answer on a port of their own, to the site's pages alone.
+    environment.setdefault("BACKOFFICE_STREAMS", str(streams_port(port)))
+    environment.setdefault("BACKOFFICE_TRUSTED_ORIGINS", f"http://{HOST}:{port},http://localhost:{port}")
     migrate(supervisor, environment)
     _seed(servers, supervisor, environment)
     for service in services(servers.data, port):
@@ -96,6 +100,11 @@ def _run(servers: EmbeddedServers, supervisor: Supervisor, addresses: Addresses,
     supervisor.run_until_ended()
 
 
+def streams_port(port: int) -> int:
+    """Where the streams answer, beside the site."""
+    return port + 1
+
+
 def services(data: Path, port: int) -> list[Service]:
     """The processes of the demo in the order of their start."""
     (data / "beat").mkdir(exist_ok=True)
@@ -104,7 +113,14 @@ def services(data: Path, port: int) -> list[Service]:
     beat = [*celery, "beat", f"--schedule={data / 'beat' / 'schedule'}", "--pidfile=", "--loglevel=INFO"]
     web = [sys.executable, "-m", "gunicorn", "backoffice.wsgi:application", f"--bind={HOST}:{port}"]
     web += [f"--workers={WEB_PROCESSES}", f"--threads={WEB_THREADS}", "--access-logfile=-", "--graceful-timeout=5"]
-    wanted = [Service("worker", worker), Service("beat", beat), Service("web", web)]
+    streams = [sys.executable, "-m", "gunicorn", "-k", "asgi", "backoffice.streams.asgi:application"]
+    streams += [f"--bind={HOST}:{streams_port(port)}", "--workers=1", "--graceful-timeout=2"]
+    wanted = [
+        Service("worker", worker),
+        Service("beat", beat),
+        Service("web", web),
+        Service("streams", streams),
+    ]
     if "market" in _site_commands():
         wanted.append(Service("market", manage("market")))
     return wanted
