@@ -9,6 +9,7 @@ from django.utils.html import format_html, format_html_join
 
 from backoffice.core.types import Actor
 from backoffice.ui.admin import DeskModelAdmin
+from backoffice.ui.client_views import ViewAsClient
 from backoffice.ui.columns import badge_column, link_column, moment_column
 from backoffice.ui.formats import format_plain, format_time
 from backoffice.ui.panels import register_panel
@@ -35,6 +36,7 @@ class ClientAdmin(DeskModelAdmin):
         "registered_shown",
     )
     list_display_links = ("reference", "full_name")
+    object_actions = (ViewAsClient,)
     list_select_related = ("owner", "team", "entity", "brand")
     list_filter = (
         "stage",

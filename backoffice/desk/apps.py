@@ -8,6 +8,11 @@ ORGANISATION_PAGES = (
     ("Brands", "brand", "core.manage_organisation"),
     ("Teams", "team", "core.manage_organisation"),
     ("Users", "user", "core.view_users"),
+    ("Sign-ins", "loginevent", "core.view_login_events"),
+    ("Sessions", "usersession", "core.view_login_events"),
+    ("Leavers", "leaverrecord", "core.view_leavers"),
+    ("Views as a client", "clientview", "core.view_audit"),
+    ("Signed reviews", "accessreview", "core.review_access"),
     ("Audit trail", "auditrecord", "core.view_audit"),
     ("Audit seals", "auditseal", "core.view_audit"),
     ("Jobs", "job", "core.view_work"),
@@ -39,6 +44,7 @@ class DeskConfig(AppConfig):
         register_section("organisation", "Organisation", "apartment", 90)
         for order, (title, model, capability) in enumerate(ORGANISATION_PAGES, start=1):
             register_page("organisation", title, f"admin:core_{model}_changelist", capability, order * 10)
+        register_page("organisation", "Access review", "admin:organisation_access_review", "core.review_access", 58)
         cards.register()
         inbox_pages.register()
         inbox_panels.register()

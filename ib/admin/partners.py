@@ -21,6 +21,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput
 from backoffice.ui.admin import DeskModelAdmin
+from backoffice.ui.client_views import ViewAsClient
 from backoffice.ui.columns import badge_column, link_column, money_html, number_column, object_link, text_column
 from backoffice.ui.formats import format_day, format_decimal
 from backoffice.ui.panels import register_panel
@@ -241,7 +242,7 @@ class PartnerAdmin(DeskModelAdmin):
     list_filter = ("status", "entity", "brand", "currency", "country")
     search_fields = ("reference", "name", "email")
     list_actions = (RegisterPartner,)
-    object_actions = (PlacePartner, SignAgreement, ReferClient, LinkLogin, SetStatus)
+    object_actions = (PlacePartner, SignAgreement, ReferClient, LinkLogin, SetStatus, ViewAsClient)
     empty_text = "No partner yet. Register the first one."
     fieldsets = (
         (

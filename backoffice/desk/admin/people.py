@@ -15,6 +15,7 @@ from backoffice.core.access import visible_to
 from backoffice.core.models import LegalEntity, User
 from backoffice.core.services import users
 from backoffice.core.types import Actor, Role
+from backoffice.desk.admin.identity import EndSessions, RecordLeaver
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, moment_column
 from backoffice.ui.views import DeskActionView
@@ -176,11 +177,14 @@ class OpenLogin(DeskActionView):
 class ResetSecondFactor(DeskActionView):
     """Takes the one-time codes from a login whose phone is lost."""
 
-    slug, title, button, capability = "reset-codes", "Reset one-time codes", "Reset codes", MANAGE
+    slug, title, button, capability = "reset-codes", "Reset the second factor", "Reset second factor", MANAGE
     tone = "danger"
     form_class = ReasonForm
-    explanation = "One-time and recovery codes stop working at once; the person sets new ones up at the next login."
-    success_message = "The one-time codes were reset."
+    explanation = (
+        "One-time codes, passkeys and recovery codes stop working at once and sessions end; "
+        "the person sets new ones up at the next login."
+    )
+    success_message = "The second factor was reset."
 
     @classmethod
     def is_offered(cls, target: User, actor: Actor) -> bool:
@@ -218,7 +222,7 @@ class UserAdmin(DeskModelAdmin):
     search_fields = ("email", "full_name")
     ordering = ("full_name", "email")
     list_actions = (CreateUser,)
-    object_actions = (ChangeAccess, ResetSecondFactor, CloseLogin, OpenLogin)
+    object_actions = (ChangeAccess, EndSessions, ResetSecondFactor, CloseLogin, OpenLogin, RecordLeaver)
     fieldsets = (
         (
             None,
@@ -232,11 +236,12 @@ class UserAdmin(DeskModelAdmin):
     entities_shown = computed_column(
         lambda user: ", ".join(entity.code for entity in user.entities.all()), title="Legal entities"
     )
-    codes_shown = badge_column("has_codes", title="One-time codes", tones={True: "good", False: "warn"})
+    codes_shown = badge_column("has_codes", title="Second factor", tones={True: "good", False: "warn"})
     active_shown = badge_column("is_active", title="Open", tones={True: "good", False: "bad"}, order="is_active")
     last_shown = moment_column("last_login", title="Last login", order="last_login")
 
     def visible_rows(self, actor: Actor) -> QuerySet[Any]:
-        """With whether the login has one-time codes."""
-        codes = Authenticator.objects.filter(user=OuterRef("pk"), type=Authenticator.Type.TOTP)
+        """With whether the login has one-time codes or a passkey."""
+        kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+        codes = Authenticator.objects.filter(user=OuterRef("pk"), type__in=kinds)
         return super().visible_rows(actor).annotate(has_codes=Exists(codes))
