@@ -232,7 +232,7 @@ def _paths(cursor: Any, entity: LegalEntity | None) -> Iterator[str]:
         queries += [
             f'SELECT "{column}"::text AS path FROM {table.name} WHERE "{column}" <> \'\' AND ({where})'
             for column in table.columns
-            if column in FILE_PATHS
+            if column in FILE_PATHS and isinstance(table.model._meta.get_field(column), models.CharField)
         ]
     query = f'SELECT DISTINCT path COLLATE "C" FROM ({" UNION ALL ".join(queries)}) AS named ORDER BY 1 LIMIT %(limit)s'
     cursor.execute(query, {"entity": entity.pk if entity else None, "limit": MAXIMUM_FILES})

@@ -83,19 +83,22 @@ def _spool(server: str, file: IO[bytes]) -> None:
 
 
 def _row_of(server: str, error: InvalidInput) -> int | None:
-    """The row of the file that the refusal is about: the door counts the server's rows, or names a ticket."""
-    place, ticket = error.details.get("row"), error.details.get("ticket", error.details.get("value"))
-    condition, value = "TRUE", 0
-    if not isinstance(place, int) and not str(ticket or "").isdecimal():
-        return None
-    if not isinstance(place, int):
-        condition, value, place = "payload->>'ticket' = %s", ticket, 1
-    parameters = [CONTENT, server, *([str(value)] if condition != "TRUE" else []), place - 1]
+    """The row of the file that the refusal is about: the door counts the server's rows, or names a value."""
+    place = error.details.get("row")
+    if isinstance(place, int):
+        return _first_row(server, "server", server, place - 1)
+    if "ticket" in error.details:
+        return _first_row(server, "ticket", error.details["ticket"], 0)
+    field = str(error.details.get("field", ""))
+    return _first_row(server, field, error.details.get("value"), 0) if field in ("currency", "ticket") else None
+
+
+def _first_row(server: str, column: str, value: object, skipped: int) -> int | None:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT row FROM {STAGE} WHERE content = %s AND NOT is_bad AND payload->>'server' = %s AND {condition}"  # noqa: S608 -- constants
-            " ORDER BY row OFFSET %s LIMIT 1",
-            parameters,
+            f"SELECT row FROM {STAGE} WHERE content = %s AND NOT is_bad AND payload->>'server' = %s"  # noqa: S608 -- a constant table
+            " AND payload->>%s = %s ORDER BY row OFFSET %s LIMIT 1",
+            [CONTENT, server, column, str(value), skipped],
         )
         found = cursor.fetchone()
     return int(found[0]) if found else None
