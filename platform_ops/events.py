@@ -13,3 +13,6 @@ ACCOUNT_ASSIGNED = "platform.account_assigned"
 
 RATES_CHANGED = "platform.rates_changed"
 """Reference rates were loaded; payload: source, new, corrected_days (ISO dates whose conversions may change)."""
+
+STATEMENT_REFUSED = "platform.statement_refused"
+"""A statement file could not be read and stands in quarantine; payload: import_id."""

@@ -12,7 +12,15 @@ class ApiConfig(AppConfig):
 
     def ready(self) -> None:
         """Lets the schema generator know our authentication, and registers what belongs to no desk."""
-        from backoffice.api import machinery, organisation, schema  # noqa: F401 - extensions register themselves
+        from backoffice.api import (
+            machinery,
+            organisation,
+            schema,  # noqa: F401 - extensions register themselves
+            topics,
+            webhooks,
+        )
 
         organisation.register()
         machinery.register()
+        topics.register()
+        webhooks.register()

@@ -18,6 +18,7 @@ class CoreConfig(AppConfig):
             checks,  # noqa: F401 - checks register themselves
             identity_permissions,
             message_room,
+            metrics,
             organisation_checks,
             organisation_permissions,
             permissions,
@@ -25,6 +26,8 @@ class CoreConfig(AppConfig):
             schedule,
             sign_in,
             stream_channels,
+            webhook_room,
+            work_mail,
         )
         from backoffice.core.services import leavers, work_sweep
 
@@ -33,11 +36,14 @@ class CoreConfig(AppConfig):
         organisation_permissions.declare()
         organisation_checks.register()
         schedule.register_own()
+        metrics.register_own()
         change_room.register()
         private_files.register()
         message_room.register()
         work_sweep.register()
+        work_mail.register()
         identity_permissions.declare()
         leavers.register_own()
         stream_channels.register()
         sign_in.connect()
+        webhook_room.register()

@@ -43,13 +43,12 @@ from backoffice.core.actors import actor_of
 from backoffice.core.secrets import seal, unseal
 from backoffice.core.services import idempotency
 from backoffice.core.types import Actor
-from backoffice.kernel.errors import InvalidInput
+from backoffice.kernel.errors import Conflict, InvalidInput, Misconfigured
 from backoffice.kernel.ids import uuid7
 from backoffice.ui.api_pages import refuse_unknown
 
 KEY_HEADER = "Idempotency-Key"
 MAX_GIVEN_KEY_LENGTH = 120
-SCOPE_PREFIX = "api:"
 _SEALED_PURPOSE = "core.IdempotencyRecord.result"
 SerializerT = TypeVar("SerializerT", bound=serializers.Serializer)
 
@@ -224,9 +223,9 @@ def _given_key(request: Request, *, needed: bool) -> str:
 def _inner_key(actor: Actor, operation: str, key: str) -> str:
     """What the use case is given: one value for each caller, endpoint and key, that nobody else can hit."""
     if not key:
-        return f"{SCOPE_PREFIX}{uuid7()}"
+        return f"{idempotency.API_SCOPE}{uuid7()}"
     digest = hashlib.sha256(f"{actor.user_id}\x1f{operation}\x1f{key}".encode()).hexdigest()
-    return f"{SCOPE_PREFIX}{digest}"
+    return f"{idempotency.API_SCOPE}{digest}"
 
 
 def _once(
@@ -235,7 +234,7 @@ def _once(
     digest = hashlib.sha256(operation.encode()).hexdigest()[:40]
     run = idempotency.run_once_apart if apart else idempotency.run_once
     return run(
-        scope=f"{SCOPE_PREFIX}{actor.user_id}:{digest}",
+        scope=f"{idempotency.API_SCOPE}{actor.user_id}:{digest}",
         key=key,
         request={"method": request.method, "path": request.path, "body": _comparable(request)},
         execute=execute,
@@ -264,8 +263,16 @@ def _rendered(result: Any, output: type[serializers.Serializer] | None, *, many:
 
 
 def _answer(result: dict[str, Any], *, sealed: bool) -> Response:
-    body = unseal(result["body"], purpose=_SEALED_PURPOSE) if sealed else result["body"]
+    body = _opened(result["body"]) if sealed else result["body"]
     response = Response(json.loads(body) if body else None, status=result["status"])
     if sealed:
         response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _opened(sealed: str) -> str:
+    try:
+        return unseal(sealed, purpose=_SEALED_PURPOSE)
+    except Misconfigured:
+        # The encryption key was changed since: the secret cannot be shown again, and need not be.
+        raise Conflict("The secret was shown once, and is kept no more.", code="secret_not_kept") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def register() -> None:
     """Puts the desk's endpoints on the API. Called once, when the process starts."""
-    from ib.api import commissions, own, partners, plans
+    from ib.api import commissions, own, partners, plans, topics
 
-    for part in (partners, plans, commissions, own):
+    for part in (partners, plans, commissions, own, topics):
         part.register()

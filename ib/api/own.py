@@ -61,7 +61,7 @@ class OwnLineSerializer(serializers.Serializer[Any]):
     day = serializers.DateField()
     closed_at = serializers.DateTimeField()
     ticket = serializers.IntegerField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name
     symbol = serializers.CharField()
     symbol_group = serializers.CharField()
     level = serializers.IntegerField()

@@ -216,7 +216,7 @@ class TreeNodeSerializer(serializers.Serializer[Any]):
     """A partner in the tree as it stands now; depth 0 is a root of what is shown."""
 
     reference = serializers.CharField()
-    parent = serializers.CharField(allow_null=True, help_text="Reference of the partner above, if shown.")
+    parent = serializers.CharField(allow_null=True, help_text="Reference of the partner above, if shown.")  # type: ignore[assignment]  # a field of that name
     depth = serializers.IntegerField()
     name = serializers.CharField()
     status = serializers.ChoiceField(choices=Partner.Status.choices)

@@ -102,8 +102,8 @@ class FixingSerializer(StrictSerializer):
 class FixingsSerializer(StrictSerializer):
     """The broker's own fixing; it counts only where the central bank has no rate."""
 
-    source = serializers.RegexField(r"^[A-Za-z0-9_-]+$", max_length=20)
-    rates = FixingSerializer(many=True, min_length=1, max_length=MAX_FIXINGS)
+    source = serializers.RegexField(r"^[A-Za-z0-9_-]+$", max_length=20)  # type: ignore[assignment]  # a field's name
+    rates = serializers.ListField(child=FixingSerializer(), min_length=1, max_length=MAX_FIXINGS)
 
     def validate_rates(self, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Each day and currency once."""

@@ -15,12 +15,13 @@ from django.db.models import Max
 
 from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import Brand, LegalEntity
-from backoffice.core.services import audit
+from backoffice.core.services import audit, outbox
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import ServerZone
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import Conflict, DomainError, InvalidInput
+from platform_ops.events import STATEMENT_REFUSED
 from platform_ops.gateways.files import clean_name, digest_of, keep_file
 from platform_ops.gateways.statements import Statement, read_statement
 from platform_ops.locks import lock_server
@@ -325,6 +326,9 @@ def _write_refusal(
         reason=reason["message"],
         changes={"sha256": refused.sha256, "row": reason["row"], "field": reason["field"]},
         entity_id=given.server.entity_id,
+    )
+    outbox.publish(
+        topic=STATEMENT_REFUSED, payload={"import_id": refused.pk}, shard_key=f"server:{refused.server_id}"
     )
     return refused
 

@@ -18,6 +18,9 @@ from backoffice.kernel.errors import Conflict, IdempotencyMismatch, InvalidInput
 
 MAX_KEY_LENGTH = 200
 MAX_FORGOTTEN_AT_ONCE = 10_000
+API_SCOPE = "api:"
+KEEP_ANSWERS = timedelta(days=7)
+"""How long a repeated call of the API is answered alike. What money use cases booked is known for ever by their own key."""
 
 
 def run_once(*, scope: str, key: str, request: dict[str, Any], execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpResponse
 from django_filters import rest_framework as filters
@@ -175,7 +175,7 @@ class SigningKeySerializer(serializers.Serializer[Any]):
 class SigningKeysView(ApiView):
     """The keys with which issued reports can be checked."""
 
-    permission_classes: ClassVar[list[Any]] = [LoggedIn]
+    permission_classes = [LoggedIn]
 
     @extend_schema(operation_id="report_signing_keys", responses=SigningKeySerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -227,6 +227,9 @@ class ScheduleViewSet(ScopedReadOnlyViewSet):
 
 def register() -> None:
     """Puts reports on the API. Called once, when the process starts."""
+    from backoffice.reports.api import topics
+
+    topics.register()
     register_router("reports", IssuedReportViewSet, "report")
     register_router("report-schedules", ScheduleViewSet, "report-schedule")
     register_endpoint("report-definitions/", DefinitionsView, "report-definitions")

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from backoffice.core.access import authorise
 from backoffice.core.models import LegalEntity
-from backoffice.core.services import audit
+from backoffice.core.services import audit, outbox
 from backoffice.core.services.numbering import issue_number
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
@@ -30,6 +30,8 @@ from backoffice.reports.signing import Signer, current_signer
 from backoffice.reports.types import BuiltReport, Comparison, Stamp, Subject
 
 MOST_DIFFERENCES_SHOWN = 100
+REPORT_ISSUED = "reports.report_issued"
+"""A report left the house; payload: report_id."""
 DOCUMENT_KIND = "reports.issued_report"
 
 _RENDERERS: dict[str, Callable[[BuiltReport, Stamp], bytes]] = {
