@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.checks import Error, Tags, register
 from django.db import Error as DatabaseFailure
 
+from backoffice.core.backup_cipher import backup_key
 from backoffice.core.secrets import parse_keys
 from backoffice.core.services.key_rotation import missing_keys
 from backoffice.kernel.errors import Misconfigured
@@ -54,3 +55,27 @@ def stored_texts_can_be_opened(databases: Any = None, **_: Any) -> list[Error]:
         )
         for place, ids in sorted(missing.items())
     ]
+
+
+SHORTEST_TOKEN = 32
+
+
+@register(Tags.security, deploy=True)
+def metrics_token_is_no_word(**_: Any) -> list[Error]:
+    """An error for a token that could be guessed."""
+    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < SHORTEST_TOKEN:
+        hint = f"Set BACKOFFICE_METRICS_TOKEN to {SHORTEST_TOKEN} random characters or more."
+        return [Error("The token of /metrics is too short.", hint=hint, id="backoffice.E010")]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def backup_key_can_be_used(**_: Any) -> list[Error]:
+    """An error for a key of backups that would only be found out in the night."""
+    if not settings.BACKUP_KEY:
+        return []
+    try:
+        backup_key(settings.BACKUP_KEY)
+    except Misconfigured as error:
+        return [Error(error.message, hint="See BACKOFFICE_BACKUP_KEY.", id="backoffice.E011")]
+    return []

@@ -54,12 +54,6 @@ def test_every_variable_that_the_product_reads_is_explained_and_no_other() -> No
     assert explained - INTERNAL_VARIABLES == read - INTERNAL_VARIABLES
 
 
-def test_every_variable_of_the_compose_file_has_its_line_in_the_example() -> None:
-    wanted = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text("utf-8")))
-    given = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE))
-    assert given == wanted
-
-
 def test_the_picture_of_the_rooms_is_drawn_from_the_imports_as_they_are() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "draw_architecture.py"), "--check"]
     drawn = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
