@@ -237,6 +237,7 @@ def _record(issued: IssuedReport, signer: Signer, actor: Actor) -> IssuedReport:
             "rows": issued.row_count,
         },
     )
+    outbox.publish(topic=REPORT_ISSUED, payload={"report_id": issued.pk})
     # The log leaves the machine: a copy of the digest that nobody can alter together with file and row.
     structlog.get_logger(__name__).info("report_issued", file=issued.file_name, sha256=issued.sha256)
     return issued
