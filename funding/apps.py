@@ -41,5 +41,17 @@ class FundingConfig(AppConfig):
         )
         register_page("funding", "Book a deposit", "admin:funding_receive_deposit", permissions.RECEIVE_DEPOSIT, 70)
         register_page("funding", "Book a withdrawal", "admin:funding_pay_withdrawal", permissions.PAY_WITHDRAWAL, 80)
+        for title, url_name, capability, order in (
+            ("Manual journals", "admin:funding_manualjournal_changelist", permissions.VIEW_JOURNALS, 32),
+            ("Month end", "admin:funding_month_end", permissions.VIEW_PERIODS, 56),
+            ("Closed months", "admin:ledger_closedmonth_changelist", permissions.VIEW_PERIODS, 61),
+            ("Days opened again", "admin:ledger_periodreopening_changelist", permissions.VIEW_PERIODS, 62),
+            ("Revaluations", "admin:funding_revaluationrun_changelist", permissions.VIEW_REVALUATIONS, 57),
+            ("Balances outside", "admin:funding_balances", permissions.VIEW_BALANCES, 34),
+            ("External accounts", "admin:funding_externalaccount_changelist", permissions.VIEW_BALANCES, 35),
+            ("Stated balances", "admin:funding_balancestatement_changelist", permissions.VIEW_BALANCES, 36),
+        ):
+            register_page("funding", title, url_name, capability, order)
+        register_card("funding.balances", READERS, admin.balances.balances_card, order=12)
         register_card("funding.client_money", READERS, admin.client_money_card, order=10)
         outbox.subscribe("platform.day_closed", "funding.close_books", day_steps.close_books)

@@ -197,7 +197,12 @@ class JournalEntryAdmin(DeskModelAdmin):
     )
     list_display_links = ("id", "description")
     list_select_related = ("entity", "reversed_by")
-    list_filter = ("kind", "business_day", ("entity", admin.RelatedOnlyFieldListFilter))
+    list_filter = (
+        "kind",
+        "business_day",
+        ("reopening", admin.EmptyFieldListFilter),
+        ("entity", admin.RelatedOnlyFieldListFilter),
+    )
     search_fields = ("=id", "idempotency_key", "description")
     object_actions = (ReverseEntry,)
     empty_text = "Nothing has been booked yet."
@@ -209,6 +214,7 @@ class JournalEntryAdmin(DeskModelAdmin):
                     ("description", "kind_shown"),
                     ("business_day", "refers_to_day"),
                     ("entity_shown", "state_shown"),
+                    ("reopening_shown",),
                 )
             },
         ),
@@ -222,8 +228,11 @@ class JournalEntryAdmin(DeskModelAdmin):
     created_shown = moment_column("created_at", title="Booked (UTC)", order="created_at")
     reverses_shown = link_column("reverses", title="Reverses")
     reversed_shown = link_column("reversal", title="Reversed by")
+    reopening_shown = link_column("reopening", title="Booked in days opened again")
     state_shown = state_column(
-        lambda entry: "Reversed" if entry.reversal is not None else "", title="State", tones={"Reversed": "quiet"}
+        lambda entry: "Reversed" if entry.reversal is not None else "Days opened again" if entry.reopening_id else "",
+        title="State",
+        tones={"Reversed": "quiet", "Days opened again": "warn"},
     )
 
 
