@@ -13,6 +13,7 @@ from backoffice.ui.client_views import ViewAsClient
 from backoffice.ui.columns import badge_column, link_column, moment_column
 from backoffice.ui.formats import format_plain, format_time
 from backoffice.ui.panels import register_panel
+from crm.documents import RecordConsent, UploadDocument
 from crm.models import Client, ClientFact
 
 FACT_LIMIT = 40
@@ -36,7 +37,7 @@ class ClientAdmin(DeskModelAdmin):
         "registered_shown",
     )
     list_display_links = ("reference", "full_name")
-    object_actions = (ViewAsClient,)
+    object_actions = (UploadDocument, RecordConsent, ViewAsClient)
     list_select_related = ("owner", "team", "entity", "brand")
     list_filter = (
         "stage",

@@ -38,7 +38,7 @@ class DeskConfig(AppConfig):
     def ready(self) -> None:
         """Registers the pages of the organisation and of the machinery, and their cards."""
         from backoffice.desk import cards
-        from backoffice.desk.admin import inbox_pages, inbox_panels, switches
+        from backoffice.desk.admin import files, inbox_pages, inbox_panels, messages, switches
         from backoffice.ui.navigation import register_page, register_section
 
         register_section("organisation", "Organisation", "apartment", 90)
@@ -49,3 +49,5 @@ class DeskConfig(AppConfig):
         inbox_pages.register()
         inbox_panels.register()
         switches.register()
+        files.register()
+        messages.register()
