@@ -7,6 +7,9 @@ ORGANISATION_PAGES = (
     ("Legal entities", "legalentity", "core.manage_organisation"),
     ("Brands", "brand", "core.manage_organisation"),
     ("Teams", "team", "core.manage_organisation"),
+    ("Bank accounts", "entitybankaccount", "core.view_bank_accounts"),
+    ("Terms", "termsversion", "core.view_terms"),
+    ("Document numbers", "documentnumber", "core.view_document_numbers"),
     ("Users", "user", "core.view_users"),
     ("Sign-ins", "loginevent", "core.view_login_events"),
     ("Sessions", "usersession", "core.view_login_events"),
@@ -44,7 +47,7 @@ class DeskConfig(AppConfig):
         register_section("organisation", "Organisation", "apartment", 90)
         for order, (title, model, capability) in enumerate(ORGANISATION_PAGES, start=1):
             register_page("organisation", title, f"admin:core_{model}_changelist", capability, order * 10)
-        register_page("organisation", "Access review", "admin:organisation_access_review", "core.review_access", 58)
+        register_page("organisation", "Access review", "admin:organisation_access_review", "core.review_access", 88)
         cards.register()
         inbox_pages.register()
         inbox_panels.register()
