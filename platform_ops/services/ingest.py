@@ -125,7 +125,6 @@ def _ingest(
         changed_positions=projected.positions,
         changed_operations=projected.operations + openings,
     )
-    note_unmatched_symbols(server_id=server_id, batch_id=batch_id if rows else None)
     if rows or openings:
         batch.pk = batch_id
         batch.save(force_insert=True)
@@ -134,6 +133,7 @@ def _ingest(
             payload={"batch_id": batch_id, "server_id": server_id},
             shard_key=f"server:{server_id}",
         )
+    note_unmatched_symbols(server_id=server_id, batch_id=batch_id if rows else None)
     crash_points.reach("platform.ingest.before_commit")
     return IngestOutcome(batch=batch, merged=merged)
 

@@ -39,7 +39,7 @@ MAX_SEPARATE_ITEMS = 200
 """Above this many of a kind on one server, one item stands for all of them."""
 
 STEP_MAY_WAIT = timedelta(hours=2)
-"""How long after its end a business day may still have steps to go."""
+"""How long a step of a finished business day may wait for its start."""
 
 _ALL = "*"
 
@@ -338,19 +338,21 @@ def waiting_days(group_keys: list[str] | None) -> Iterable[WorkCondition]:
 
 def _day_conditions(days: Iterable[BusinessDay]) -> list[WorkCondition]:
     unfinished = [day for day in days if day.state == BusinessDay.State.OPEN]
-    steps: dict[int, BusinessDayStep] = {}
-    for step in (
-        BusinessDayStep.objects.filter(business_day__in=[day.pk for day in unfinished])
-        .exclude(state=BusinessDayStep.State.DONE)
-        .order_by("business_day", "order")
-    ):
-        steps.setdefault(step.business_day_id, step)
-    conditions = [_day_condition(day, steps[day.pk]) for day in unfinished if day.pk in steps]
+    first: dict[int, BusinessDayStep] = {}
+    went_on: dict[int, datetime] = {}
+    for step in BusinessDayStep.objects.filter(business_day__in=[day.pk for day in unfinished]).order_by("order"):
+        if step.state != BusinessDayStep.State.DONE:
+            first.setdefault(step.business_day_id, step)
+        elif step.finished_at is not None:
+            went_on[step.business_day_id] = max(step.finished_at, went_on.get(step.business_day_id, step.finished_at))
+    conditions = [_day_condition(day, first[day.pk], went_on.get(day.pk)) for day in unfinished if day.pk in first]
     return [condition for condition in conditions if condition is not None]
 
 
-def _day_condition(day: BusinessDay, step: BusinessDayStep) -> WorkCondition | None:
-    late_from = day_bounds(day.day)[1] + STEP_MAY_WAIT
+def _day_condition(day: BusinessDay, step: BusinessDayStep, went_on: datetime | None) -> WorkCondition | None:
+    """The step has failed, or has waited too long since the day ended, was taken up, or went on for the last time."""
+    waits_since = max(day_bounds(day.day)[1], day.created_at, went_on or day.created_at)
+    late_from = waits_since + STEP_MAY_WAIT
     has_failed = step.state == BusinessDayStep.State.FAILED
     if not has_failed and clock.now() < late_from:
         return None
