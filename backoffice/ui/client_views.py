@@ -1,7 +1,7 @@
 """The button that lets a member of staff look at the portal as a client does; desks put it on what is a client to them.
 
-    class ClientAdmin(DeskModelAdmin):
-        object_actions = (..., ViewAsClient)       # the object has a `user`
+class ClientAdmin(DeskModelAdmin):
+    object_actions = (..., ViewAsClient)       # the object has a `user`
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class ViewReasonForm(forms.Form):
     """Why somebody looks."""
 
     reason = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 2}), max_length=500, help_text="Kept in the audit, with every page you see."
+        widget=forms.Textarea(attrs={"rows": 2}),
+        max_length=500,
+        help_text="Kept in the audit, with every page you see.",
     )
 
 

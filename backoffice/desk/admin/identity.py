@@ -22,6 +22,7 @@ from backoffice.ui.exports import record_export
 from backoffice.ui.renderers.pdf import render_pdf
 from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
 
+
 class ReasonForm(forms.Form):
     """Why something is done."""
 
@@ -87,7 +88,10 @@ class RecordLeaver(DeskActionView):
         people = leavers.possible_successors(user_id=self.target.pk, actor=actor)
         field = form.fields["successor"]
         assert isinstance(field, forms.ChoiceField), "declared above"
-        field.choices = [("", "nobody"), *((str(person.pk), f"{person.full_name} ({person.email})") for person in people)]
+        field.choices = [
+            ("", "nobody"),
+            *((str(person.pk), f"{person.full_name} ({person.email})") for person in people),
+        ]
         return form
 
     def describe(self, actor: Actor, data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
@@ -118,7 +122,17 @@ class LoginEventAdmin(DeskModelAdmin):
     """What happened at the front door."""
 
     view_capability = "core.view_login_events"
-    list_display = ("at_shown", "kind_shown", "user_shown", "email", "address", "country", "user_agent", "method", "device_shown")
+    list_display = (
+        "at_shown",
+        "kind_shown",
+        "user_shown",
+        "email",
+        "address",
+        "country",
+        "user_agent",
+        "method",
+        "device_shown",
+    )
     list_select_related = ("user",)
     list_filter = ("kind", "country")
     search_fields = ("email", "user__full_name", "address", "device")
@@ -134,7 +148,16 @@ class UserSessionAdmin(DeskModelAdmin):
     """Sessions, open and ended. The key of a session is never shown."""
 
     view_capability = "core.view_login_events"
-    list_display = ("user_shown", "user_agent", "address", "country", "started_shown", "seen_shown", "ended_shown", "end_reason")
+    list_display = (
+        "user_shown",
+        "user_agent",
+        "address",
+        "country",
+        "started_shown",
+        "seen_shown",
+        "ended_shown",
+        "end_reason",
+    )
     list_select_related = ("user",)
     list_filter = ("end_reason",)
     search_fields = ("user__email", "user__full_name", "address")
@@ -268,7 +291,9 @@ class AccessReviewPage(DeskTablePage):
         }
         data = render_pdf("desk/access_review_print.html", context, title="Access review", brand="Back office")
         response = HttpResponse(data, content_type="application/pdf")
-        response.headers["Content-Disposition"] = f'attachment; filename="access-review-{clock.now():%Y%m%d-%H%M%S}.pdf"'
+        response.headers["Content-Disposition"] = (
+            f'attachment; filename="access-review-{clock.now():%Y%m%d-%H%M%S}.pdf"'
+        )
         return response
 
 
