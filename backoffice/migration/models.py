@@ -24,6 +24,7 @@ class MigrationPackage(models.Model):
         BROKER = "broker", "Whole broker"
 
     class State(models.TextChoices):
+        GIVEN = "given", "Being checked"
         REFUSED = "refused", "Refused"
         CHECKED = "checked", "Checked"
         QUEUED = "queued", "Queued"

@@ -72,19 +72,22 @@ class Package:
 
 
 @contextmanager
-def open_package(source: Path) -> Iterator[Package]:
-    """The package of a folder or zip file, while the block runs. Raises InvalidInput with code and what is wrong."""
+def open_package(source: Path, *, most_bytes: int = MAXIMUM_ZIP_TOTAL_BYTES) -> Iterator[Package]:
+    """The package of a folder or zip file, while the block runs. Raises InvalidInput with code and what is wrong.
+
+    *most_bytes* bounds what a zip may unpack to.
+    """
     if source.is_dir():
         yield read_package(source)
         return
     if not source.is_file():
         raise InvalidInput(f"There is no package at {source.name}.", code="no_package", field="package")
     with TemporaryDirectory(prefix="backoffice-package-") as folder:
-        unpack(source, Path(folder))
+        unpack(source, Path(folder), most_bytes=most_bytes)
         yield read_package(Path(folder))
 
 
-def unpack(source: Path, folder: Path) -> None:
+def unpack(source: Path, folder: Path, *, most_bytes: int = MAXIMUM_ZIP_TOTAL_BYTES) -> None:
     """Takes a zip apart into the folder: flat names only, no links, within the bounds of count, size and ratio."""
     try:
         with zipfile.ZipFile(source) as archive:
@@ -92,7 +95,7 @@ def unpack(source: Path, folder: Path) -> None:
             if len(members) > MAXIMUM_MEMBERS:
                 raise _bad_zip(f"The zip has {len(members)} members; at most {MAXIMUM_MEMBERS} are read.")
             seen: set[str] = set()
-            left = MAXIMUM_ZIP_TOTAL_BYTES
+            left = most_bytes
             for member in members:
                 _check_member(member, seen)
                 left -= _extract(archive, member, folder, left)
@@ -139,7 +142,7 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, le
         while chunk := packed.read(CHUNK):
             written += len(chunk)
             if written > left:
-                raise _bad_zip(f"The zip unpacks to more than {MAXIMUM_ZIP_TOTAL_BYTES} bytes.", code="zip_bomb")
+                raise _bad_zip("The zip unpacks to more than is read at once.", code="zip_bomb")
             if written > RATIO_FROM_BYTES and written > MAXIMUM_RATIO * max(member.compress_size, 1):
                 raise _bad_zip(
                     f"{member.filename!r} unpacks to more than {MAXIMUM_RATIO} times its size.", code="zip_bomb"

@@ -9,8 +9,10 @@ MAXIMUM_PROBLEMS = 1_000
 """Problems that are kept with their words; all are counted."""
 MAXIMUM_VALUE_SHOWN = 120
 
-MIGRATION_JOB_KIND = "migration.apply_package"
-"""The kind of the jobs that apply confirmed packages; a job's key is the package's id and attempt."""
+MIGRATION_JOB_KIND = "migration.package"
+"""The kind of the jobs that check and apply packages; a job's key is the package's id and what is done with it."""
+CHANGE_KIND = "migration.apply_package"
+"""The kind of change request by which a second person lets a checked package be applied."""
 
 FORMAT_NAME = "backoffice-migration"
 FORMAT_VERSION = 1
