@@ -96,7 +96,7 @@ class FaultWorld:
                 " FROM platform_ops_trade ORDER BY ticket, leg"
             )
             trades = cursor.fetchall()
-            cursor.execute("SELECT account_id, ticket, volume_lots FROM platform_ops_position ORDER BY 1, 2")
+            cursor.execute("SELECT account_id, position_ticket, volume_lots FROM platform_ops_position ORDER BY 1, 2")
             positions = cursor.fetchall()
         return {"amount": amount, "weighted": weighted, "balances": balances, "trades": trades, "positions": positions}
 

@@ -21,7 +21,6 @@ import pytest
 import yaml
 from django.core.checks import run_checks
 from django.db import connection
-from pytest_django.fixtures import SettingsWrapper
 
 from backoffice import settings as site_settings
 from tests.faults.harness import MAXIMUM_WAIT_SECONDS, database_url
@@ -211,7 +210,7 @@ def test_the_deployment_check_finds_nothing() -> None:
     ],
 )
 def test_the_deployment_check_refuses_what_must_not_go_out(
-    settings: SettingsWrapper, name: str, value: object, finding: str
+    settings: Any, name: str, value: object, finding: str
 ) -> None:
     setattr(settings, name, value)
     found = {message.id for message in run_checks(tags=["security"], include_deployment_checks=True)}

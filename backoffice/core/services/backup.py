@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import FileSystemStorage, storages
 from django.db import connection, transaction
 
 from backoffice.core.backup_cipher import backup_key, open_file, seal_file
@@ -222,7 +222,7 @@ def _refuse_full(manifest: dict[str, Any]) -> None:
 
 def _private_folder() -> Path | None:
     """Where private files lie; None when a bucket keeps them, which has its own versions and copies."""
-    storage = getattr(default_storage, "_wrapped", default_storage)
+    storage = storages["default"]
     return Path(storage.location) if isinstance(storage, FileSystemStorage) else None
 
 
