@@ -15,13 +15,14 @@ class CrmConfig(AppConfig):
         from backoffice.core.services.access_review import register_exception_counter
         from backoffice.core.services.client_views import register_viewable
         from backoffice.ui.navigation import register_page, register_section
-        from crm import documents, permissions
+        from crm import documents, letters, permissions
+        from crm.api import clients as clients_api
         from crm.models import Client
         from crm.services import leavers
-        from crm.api import clients as clients_api
 
         permissions.declare()
         documents.register()
+        letters.register()
         leavers.register()
         register_viewable("crm.clients", Client.objects.all)
         register_exception_counter("crm.clients", leavers.exceptions_of)

@@ -80,6 +80,7 @@ def _run(servers: EmbeddedServers, supervisor: Supervisor, addresses: Addresses,
     environment.setdefault("BACKOFFICE_ENVIRONMENT", DEMO_LABEL)
     # Nothing stands in front of the demo, so its streams answer on a port of their own, to the site's pages alone.
     environment.setdefault("BACKOFFICE_STREAMS", str(streams_port(port)))
+    environment.setdefault("BACKOFFICE_PUBLIC_URL", f"http://{HOST}:{port}")
     environment.setdefault("BACKOFFICE_TRUSTED_ORIGINS", f"http://{HOST}:{port},http://localhost:{port}")
     migrate(supervisor, environment)
     _seed(servers, supervisor, environment)

@@ -238,49 +238,43 @@ def _mail_link(mail: CaughtMail) -> SafeString:
     return format_html('<a class="bo-link" href="{}">{}</a>', CaughtMailPage.url(number=mail.number), mail.subject)
 
 
-class OnlyWhereCaught(DeskPage):
-    """Pages that exist only while mails are caught instead of sent."""
-
-    desk, capability = "messages", VIEW_CAUGHT
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Not found where mails leave the house."""
-        if not is_catching():
-            from django.http import Http404
-
-            raise Http404
-        return super().dispatch(request, *args, **kwargs)
+def _caught(number: str) -> CaughtMail:
+    """A mail of the folder. Not found where mails leave the house, whatever an old folder still holds."""
+    if not is_catching():
+        raise NotFound("Mails are not caught here.")
+    return caught_mail(number)
 
 
 @register_desk_page
-class CaughtMailsPage(OnlyWhereCaught, DeskTablePage):
+class CaughtMailsPage(DeskTablePage):
     """The folder in which mails end on this installation."""
 
-    slug, title, route = "caught", "Caught mails", "caught/"
-    subtitle = "This installation sends nothing: every mail ends here. The newest 200 are shown."
+    desk, slug, title, capability = "messages", "caught", "Caught mails", VIEW_CAUGHT
+    subtitle = "Where no mail provider is set, every mail ends here instead of leaving. The newest 200 are shown."
     columns = (
         moment("caught_at", title="Caught (UTC)"),
         text("to", title="To"),
         computed(_mail_link, title="Subject"),
         text("sender", title="From"),
     )
-    empty_text = "No mail was caught yet."
+    empty_text = "No mail was caught."
 
     def rows(self, actor: Actor, filters: Mapping[str, Any]) -> list[CaughtMail]:
         """The newest first."""
-        return caught_mails()
+        return caught_mails() if is_catching() else []
 
 
 @register_desk_page
-class CaughtMailPage(OnlyWhereCaught):
+class CaughtMailPage(DeskPage):
     """One mail: its head, how it looks, and its plain text."""
 
-    slug, title, route = "caught-mail", "Caught mail", "caught/<str:number>/"
+    desk, slug, title, capability = "messages", "caught-mail", "Caught mail", VIEW_CAUGHT
+    route = "caught/<str:number>/"
     template_name = "desk/messages/mail.html"
 
     def context(self, actor: Actor) -> dict[str, Any]:
         """Head and both bodies."""
-        mail = caught_mail(self.kwargs["number"])
+        mail = _caught(self.kwargs["number"])
         frame = mail_frame(CaughtMailBody.url(number=mail.number), mail.subject)
         return {"title": mail.subject, "content_title": mail.subject, "mail": mail, "frame": frame}
 
@@ -290,14 +284,15 @@ class CaughtMailPage(OnlyWhereCaught):
 
 
 @register_desk_page
-class CaughtMailBody(OnlyWhereCaught):
+class CaughtMailBody(DeskPage):
     """The HTML of a mail, for the frame."""
 
-    slug, title, route = "caught-body", "Caught mail", "caught/<str:number>/body/"
+    desk, slug, title, capability = "messages", "caught-body", "Caught mail", VIEW_CAUGHT
+    route = "caught/<str:number>/body/"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Harmless, whatever is in it."""
-        return mail_page(caught_mail(kwargs["number"]).html)
+        return mail_page(_caught(kwargs["number"]).html)
 
 
 def register() -> None:
