@@ -17,7 +17,7 @@ MAXIMUM_ROWS = 60
 
 
 def _package(payload: Payload) -> MigrationPackage:
-    package = MigrationPackage.objects.filter(pk=payload.get("package_id")).first()
+    package = MigrationPackage.objects.filter(pk=payload.get("package_id") or 0).first()
     if package is None:
         raise InvalidInput("No such package.", field="package_id", value=payload.get("package_id"))
     return package

@@ -110,14 +110,14 @@ def _parsed(lines: Any, delimiter: str, row: int | None) -> Iterator[list[str]]:
 def _header_fits(content: Content, columns: list[str], problems: Problems, name: str) -> bool:
     known = [column.name for column in content.columns]
     count = problems.count
-    for column in sorted(set(columns) - set(known)):
+    for unknown in sorted(set(columns) - set(known)):
         problems.add(
             name,
             "unknown_column",
             "The format has no such column.",
             f"The columns are: {', '.join(known)}.",
-            field=column,
-            value=column,
+            field=unknown,
+            value=unknown,
         )
     for column in content.columns:
         if column.name not in columns and (column.required or column.name in content.key):

@@ -120,9 +120,9 @@ def _checked(name: str, content: Content, raw: RawRow, problems: Problems) -> tu
             problems.add(name, error.code, error.message, error.mend, row=raw.number, field=column.name, value=text)
     if is_bad:
         return row, True
-    for field, error in check_amounts(content.columns, row):
+    for field, refused in check_amounts(content.columns, row):
         is_bad = True
-        problems.add(name, error.code, error.message, error.mend, row=raw.number, field=field, value=row[field])
+        problems.add(name, refused.code, refused.message, refused.mend, row=raw.number, field=field, value=row[field])
     for field, code, message, mend in content.rule(row) if content.rule else ():
         is_bad = True
         problems.add(name, code, message, mend, row=raw.number, field=field, value=row[field])

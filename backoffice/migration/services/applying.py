@@ -155,7 +155,7 @@ def _known(run: Run, content: str, chunk: Sequence[tuple[int, str, Row]], ids: I
 def _known_rules(chunk: Sequence[tuple[int, str, Row]], ids: Ids) -> dict[str, int]:
     versions = ids.get("plan_versions", {})
     rules = apps.get_model("ib.PlanRule")._default_manager.filter(version_id__in=versions.values())
-    standing = {
+    standing: dict[tuple[int | None, int | None, int], int] = {
         (version, group, level): pk
         for pk, version, group, level in rules.values_list("pk", "version_id", "symbol_group_id", "level")
     }

@@ -294,7 +294,7 @@ def _describe(report: Report, run: Run, entity: LegalEntity, before: dict[tuple[
         BalanceRow(kind, currency, _plain(before.get((kind, currency))), _plain(after.get((kind, currency))))
         for kind, currency in sorted(set(before) | set(after))
     ]
-    values = {"entity": entity.pk, "now": clock.now(), "limit": ORPHANS_SHOWN}
+    values: dict[str, Any] = {"entity": entity.pk, "now": clock.now(), "limit": ORPHANS_SHOWN}
     with connection.cursor() as cursor:
         cursor.execute(_DEPTH, values)
         report.tree_depth = cursor.fetchone()[0]
