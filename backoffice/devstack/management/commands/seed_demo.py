@@ -9,8 +9,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backoffice.core.models import LegalEntity
+from backoffice.core.types import Actor
 from backoffice.devstack.demo.history import write_history
+from backoffice.devstack.demo.messages import write_messages
+from backoffice.devstack.demo.migration import give_example
 from backoffice.devstack.demo.seed import write_world
+from backoffice.devstack.demo.work import write_work
 from backoffice.devstack.demo.world import invent_world
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import business_day_of, is_business_day, previous_business_day
@@ -38,6 +42,11 @@ class Command(BaseCommand):
         world = invent_world(last_day=last_day)
         seeding = write_world(world, say=self._say)
         write_history(seeding)
+        write_work(seeding)
+        self._say("mails, wishes and papers of some clients")
+        write_messages(actor=Actor.system("seed_demo"))
+        self._say("a package of a house that is taken over")
+        give_example(entity=seeding.entity, brand=seeding.brand)
         self._say(f"done in {time.monotonic() - started:.0f} s")
 
     def _say(self, message: str) -> None:
