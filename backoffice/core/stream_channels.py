@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from backoffice.core import inbox
+from backoffice.core.bench import register_suite
 from backoffice.core.streams import ChannelKind, Snapshot, register_channel
 from backoffice.core.types import Actor
 
 
 def register() -> None:
-    """Offers the channels. Called once, when the process starts."""
+    """Offers the channels, and the bench of streams. Called once, when the process starts."""
+    register_suite("streams", "backoffice.streams.bench.streams")
     # Announcements only say that something changed; the number is read once for each of them.
     register_channel(ChannelKind("desk", may_watch=_own_desk, snapshot=_badge, refreshes=True))
 

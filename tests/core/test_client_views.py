@@ -65,7 +65,7 @@ def test_the_portal_is_the_clients_with_a_banner_and_without_their_security(clie
 
 def _portal_paths() -> list[str]:
     """Every page of the portal that has no variable part, and one that does not exist."""
-    patterns = [pattern for pattern in get_resolver("backoffice.portal.urls").url_patterns]
+    patterns = list(get_resolver("backoffice.portal.urls").url_patterns)
     paths = [f"/portal/{pattern.pattern}" for pattern in patterns if "<" not in str(pattern.pattern)]
     assert len(paths) > 3
     return [*paths, "/portal/no-such-page/"]

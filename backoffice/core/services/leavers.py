@@ -62,8 +62,8 @@ def preview_leaver(*, user_id: int, successor_id: int | None, actor: Actor) -> l
     """What the departure would do, step by step. Raises as `record_leaver` would, as far as can be told beforehand."""
     authorise(actor, "core.run_leaver")
     user = get_visible(User.objects.all(), actor, pk=user_id)
-    successor = _successor(successor_id, user)
     _check(user, actor)
+    successor = _successor(successor_id, user)
     require_another_administrator(user)
     steps = _steps(user)
     _check_successor(steps, successor)
@@ -83,8 +83,8 @@ def record_leaver(*, user_id: int, successor_id: int | None, actor: Actor, reaso
     with transaction.atomic():
         lock_administrators()
         user = get_visible(User.objects.select_for_update(of=("self",)), actor, pk=user_id)
-        successor = _successor(successor_id, user)
         _check(user, actor)
+        successor = _successor(successor_id, user)
         require_another_administrator(user)
         steps = _steps(user)
         _check_successor(steps, successor)
