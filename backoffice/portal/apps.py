@@ -11,7 +11,8 @@ class PortalConfig(AppConfig):
     verbose_name = "Client portal"
 
     def ready(self) -> None:
-        """Registers a trader's pages."""
-        from backoffice.portal import trader
+        """Registers a trader's pages and the notices above every page."""
+        from backoffice.portal import notices, trader
 
         trader.register()
+        notices.register()

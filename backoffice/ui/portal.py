@@ -91,6 +91,7 @@ class Panel:
 
 _pages: dict[str, PortalPage] = {}
 _panels: dict[str, HomePanel] = {}
+_notices: dict[str, Callable[[Actor], str]] = {}
 
 
 def register_portal_page(
@@ -116,6 +117,17 @@ def register_home_panel(
     panel = HomePanel(key, frozenset(str(role) for role in roles), render, order)
     if _panels.setdefault(key, panel) != panel:
         raise Misconfigured(f"The home panel {key} is registered twice.", key=key)
+
+
+def register_portal_notice(key: str, render: Callable[[Actor], str]) -> None:
+    """Adds a plain sentence that stands above every page of the portal while `render(actor)` returns one (else "")."""
+    if _notices.setdefault(key, render) is not render:
+        raise Misconfigured(f"The portal notice {key} is registered twice.", key=key)
+
+
+def notices_for(actor: Actor) -> list[str]:
+    """The sentences that stand above the actor's pages now."""
+    return [said for said in (render(actor) for render in _notices.values()) if said]
 
 
 def pages_for(actor: Actor) -> list[PortalPage]:
@@ -173,6 +185,7 @@ class PortalView(LoginRequiredMixin, View):
         around = {
             "title": self.title,
             "menu": [(page, page.url == self.request.path) for page in pages_for(self.actor)],
+            "notices": notices_for(self.actor),
         }
         return TemplateResponse(self.request, self.template_name, {**around, **context}, status=status)
 
