@@ -39,6 +39,7 @@ class BrandSerializer(serializers.ModelSerializer[Brand]):
     """A name under which an entity meets its clients."""
 
     entity = code_of("entity.code")
+    support_email = serializers.CharField(read_only=True, help_text="Empty where there is none.")
 
     class Meta:
         model = Brand

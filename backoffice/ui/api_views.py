@@ -109,7 +109,7 @@ class ApiView(APIView):
     def parameters(self) -> dict[str, Any]:
         """The checked parameters of a GET."""
         assert self.query is not None, "a view that reads parameters declares them"
-        given = self.query(data=self.request.query_params)
+        given = self.query(data=self.request.query_params, context={"actor": self.actor})
         given.is_valid(raise_exception=True)
         return dict(given.validated_data)
 
@@ -183,17 +183,17 @@ def use_case(
             result = execute() if not key else _once(self.actor, operation, key, request, execute, apart=apart)
             return _answer(result, sealed=answers_secret)
 
+        # The order matters: `action` starts the method's keyword arguments anew, among which the schema stands.
+        method: Any = action(detail=detail, methods=["post"], url_path=route)(handle) if route else handle
         extended: Any = extend_schema(
             request=input if input is not NoInputSerializer else None,
             responses={status: _many(output, many) if output is not None else None},
             operation_id=operation_id,
             description=description,
-        )(handle)
+        )(method)
         extended.capability = capability
         extended.needs_key = needs_key
         extended.is_use_case = True
-        if route:
-            return action(detail=detail, methods=["post"], url_path=route)(extended)
         return extended
 
     return decorate

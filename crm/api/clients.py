@@ -29,6 +29,7 @@ class ClientSerializer(serializers.ModelSerializer[Client]):
     owner = code_of("owner.email", allow_null=True)
     team = code_of("team.name", allow_null=True)
     stage = serializers.ChoiceField(choices=Client.Stage.choices, read_only=True)
+    email = serializers.CharField(read_only=True, help_text="Empty where it is not known.")
 
     class Meta:
         model = Client

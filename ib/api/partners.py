@@ -55,6 +55,7 @@ class PartnerSerializer(serializers.ModelSerializer[Partner]):
     entity = code_of("entity.code")
     brand = code_of("brand.code")
     login = code_of("user.email", allow_null=True, default=None)
+    email = serializers.CharField(read_only=True, help_text="Empty where it is not known.")
 
     class Meta:
         model = Partner

@@ -15,10 +15,13 @@ import hypothesis
 import pytest
 import schemathesis
 from django.core.wsgi import get_wsgi_application
+from django.db import connection
 from django.test import Client as Browser
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.specs.openapi import checks
 
 from backoffice.core.services import webhooks
 from backoffice.core.types import Role
@@ -27,19 +30,16 @@ from tests.factories.platform import make_account, make_server, make_symbol
 from tests.logins import make_entity
 
 pytestmark = pytest.mark.django_db
-EXAMPLES = {GenerationMode.POSITIVE: 4, GenerationMode.NEGATIVE: 3}
+EXAMPLES = {GenerationMode.POSITIVE: 3, GenerationMode.NEGATIVE: 2}
 SECONDS_FOR_AN_OPERATION = 1.0
-SECONDS_FOR_ALL = 55.0
+# On a machine that does something else too, what comes after this time is called once only.
+SECONDS_FOR_ALL = 40.0
 CHECKED = [
-    *CHECKS.get_by_names(
-        [
-            "not_a_server_error",
-            "status_code_conformance",
-            "content_type_conformance",
-            "response_headers_conformance",
-            "response_schema_conformance",
-        ]
-    )
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
 ]
 # Roles whose verbs together are every verb of staff, and a partner's own.
 EVERYBODY = [role for role in Role if role != Role.TRADER]
@@ -64,8 +64,9 @@ def key(settings: Any) -> str:
 
 
 @pytest.fixture
-def api(key: str) -> Any:
-    """The schema, as it is served."""
+def api(key: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The schema, as it is served. The end of a request leaves the test's connection, and so its data, alone."""
+    monkeypatch.setattr(connection, "close_if_unusable_or_obsolete", lambda: None)
     headers = {"Authorization": f"Bearer {key}", "Accept": "application/vnd.oai.openapi+json"}
     return schemathesis.openapi.from_wsgi("/api/v1/schema/", get_wsgi_application(), headers=headers)
 
@@ -121,13 +122,13 @@ def _made_real(case: Any, known: _Known, choose: Any) -> Any:
     return case
 
 
-def _findings(operation: Any, mode: GenerationMode, key: str, known: _Known) -> Iterator[str]:
+def _findings(operation: Any, mode: GenerationMode, examples: int, key: str, known: _Known) -> Iterator[str]:
     """What generated calls of one operation find."""
     found: list[str] = []
     until = time.monotonic() + SECONDS_FOR_AN_OPERATION
 
     @hypothesis.settings(
-        max_examples=EXAMPLES[mode],
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,
@@ -142,7 +143,7 @@ def _findings(operation: Any, mode: GenerationMode, key: str, known: _Known) -> 
         response = case.call(headers={"Authorization": f"Bearer {key}"})
         try:
             case.validate_response(response, checks=CHECKED)
-        except Exception as error:
+        except (FailureGroup, Failure) as error:
             found.append(f"{operation.label} [{mode.value}] {response.status_code}: {error}\n{response.text[:600]}")
 
     # Nothing can be wrong about the parameters of an operation that has none.
@@ -153,16 +154,16 @@ def _findings(operation: Any, mode: GenerationMode, key: str, known: _Known) -> 
 
 def test_generated_calls_find_nothing(api: Any, key: str) -> None:
     known = _Known(key)
-    started, findings, called = time.monotonic(), [], 0
+    started, findings, called = time.monotonic(), [], set()
     for result in api.get_all_operations():
         operation = result.ok()
-        for mode in EXAMPLES:
-            findings += _findings(operation, mode, key, known)
-        called += 1
-        if time.monotonic() - started > SECONDS_FOR_ALL:
-            break
+        is_late = time.monotonic() - started > SECONDS_FOR_ALL
+        modes = {GenerationMode.POSITIVE: 1} if is_late else EXAMPLES
+        for mode, examples in modes.items():
+            findings += _findings(operation, mode, examples, key, known)
+        called.add(operation.label)
     assert not findings, f"{len(findings)} findings\n\n" + "\n\n".join(findings[:15])
-    assert called > 100
+    assert len(called) > 150
 
 
 def test_no_operation_answers_without_a_key_or_with_a_wrong_one(api: Any) -> None:
