@@ -18,6 +18,10 @@ ORGANISATION_PAGES = (
     ("Signed reviews", "accessreview", "core.review_access"),
     ("Audit trail", "auditrecord", "core.view_audit"),
     ("Audit seals", "auditseal", "core.view_audit"),
+    ("API keys", "apikey", "core.view_api_keys"),
+    ("Webhook endpoints", "webhookendpoint", "core.view_webhooks"),
+    ("Webhook deliveries", "webhookdelivery", "core.view_webhooks"),
+    ("Public events", "publicevent", "core.view_webhooks"),
     ("Jobs", "job", "core.view_work"),
     ("Scheduled runs", "jobrun", "core.view_work"),
     ("Outbox", "outboxevent", "core.view_work"),
@@ -41,7 +45,7 @@ class DeskConfig(AppConfig):
     def ready(self) -> None:
         """Registers the pages of the organisation and of the machinery, and their cards."""
         from backoffice.desk import cards
-        from backoffice.desk.admin import files, inbox_pages, inbox_panels, messages, switches
+        from backoffice.desk.admin import change_panels, files, inbox_pages, inbox_panels, messages, switches
         from backoffice.ui.navigation import register_page, register_section
 
         register_section("organisation", "Organisation", "apartment", 90)
@@ -49,6 +53,7 @@ class DeskConfig(AppConfig):
             register_page("organisation", title, f"admin:core_{model}_changelist", capability, order * 10)
         register_page("organisation", "Access review", "admin:organisation_access_review", "core.review_access", 88)
         cards.register()
+        change_panels.register()
         inbox_pages.register()
         inbox_panels.register()
         switches.register()

@@ -41,6 +41,17 @@ INSIDE = "part of other use cases, which authorise; not called by itself"
 MACHINERY = "run by the schedule or by commands on the machine"
 SERVED_OTHERWISE = "the API offers the same by another use case"
 NOT_ON_THE_API = {
+    "backoffice.core.services.consents": AT_THE_DESK,
+    "backoffice.core.services.key_rotation": MACHINERY,
+    "backoffice.core.services.login_events": BY_PEOPLE,
+    "crm.services.letters": AT_THE_DESK,
+    "funding.ledger.services.periods.close_days_again": BY_CHANGE,
+    "funding.ledger.services.periods.reopen_days": BY_CHANGE,
+    "funding.services.journal_files": INSIDE,
+    "ib.services.plans.take_back_publication": BY_CHANGE,
+    "ib.services.tree.restore_edges": BY_CHANGE,
+    "ib.services.requests.place_or_request": SERVED_OTHERWISE,
+    "risk.services.exposure.group_exposure": INSIDE,
     "backoffice.core.services.users": BY_PEOPLE,
     "backoffice.core.services.sessions": BY_PEOPLE,
     "backoffice.core.services.identity": BY_PEOPLE,

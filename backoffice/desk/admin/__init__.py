@@ -1,7 +1,9 @@
 """The desk's own pages: the organisation, its people, the audit trail, and the machinery."""
 
 from backoffice.desk.admin import (
+    api_keys,
     audit,
+    changes,
     files,
     inbox,
     inbox_pages,
@@ -10,11 +12,14 @@ from backoffice.desk.admin import (
     organisation,
     people,
     switches,
+    webhooks,
     work,
 )
 
 __all__ = [
+    "api_keys",
     "audit",
+    "changes",
     "files",
     "inbox",
     "inbox_pages",
@@ -23,5 +28,6 @@ __all__ = [
     "organisation",
     "people",
     "switches",
+    "webhooks",
     "work",
 ]
