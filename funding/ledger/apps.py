@@ -15,6 +15,7 @@ class LedgerConfig(AppConfig):
         from backoffice.core.schedule import register_periodic
         from backoffice.ui.navigation import register_page, register_section
         from funding.ledger import api, checks, permissions
+        from funding.ledger.services import holds  # noqa: F401 - names the flows that it asks about
 
         permissions.register()
         api.register()

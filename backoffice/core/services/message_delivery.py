@@ -28,7 +28,8 @@ from backoffice.core.models import Job, Message, MessageCategory
 from backoffice.core.services import consents, jobs
 from backoffice.core.services.message_templates import choose_version, house_values
 from backoffice.core.services.messages import SEND_JOB_KIND, enqueue_sending, is_marketing, values_of
-from backoffice.core.services.switches import Switch, SwitchedOff, is_stopped, require_open
+from backoffice.core.services.switches import Switch, SwitchedOff, is_stopped, register_guard, require_open
+from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import DomainError, Retryable
 
@@ -39,6 +40,7 @@ _PERMANENT_FROM = 500
 _CLIENT_ERRORS = range(400, 500)
 _TOO_MANY = 429
 crash_points.declare("core.messages.before_send", "core.messages.after_send")
+register_guard("backoffice.core.services.message_delivery.claim", Switch.SENDS)
 
 
 class _NotTaken(Exception):  # noqa: N818 - a verdict of the mail server
@@ -65,6 +67,9 @@ def run_send_job(job: Job, owner: str) -> dict[str, Any]:
         return _refused(message, refusal, job)
     _end(message, Message.State.SENT, provider_id=provider_id)
     return {"sent": True}
+
+
+register_guard("backoffice.core.services.message_delivery.claim", Switch.SENDS)
 
 
 def claim(*, message_id: int, owner: str) -> Message | None:
@@ -228,8 +233,6 @@ def _end(message: Message, state: Message.State, *, outcome: str = "", provider_
         found.provider_id = provider_id
         _close(found, state, outcome)
         if state == Message.State.BOUNCED:
-            from backoffice.core.types import Actor
-
             consents.suppress_for_event(message=found, event="bounced", detail=outcome, actor=Actor.system("mail"))
     log = structlog.get_logger(__name__)
     log.info("message_ended", message=str(message.public_id), template=message.template, state=state.value)

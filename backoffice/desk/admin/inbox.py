@@ -172,6 +172,13 @@ class CloseItem(ItemAction):
     form_class = ResolutionForm
     success_message = "Closed."
 
+    @classmethod
+    def is_offered(cls, target: WorkItem, actor: Actor) -> bool:
+        """Not for what closes by itself: that is solved at its object."""
+        kind = work_kind(target.kind) if is_registered(target.kind) else None
+        closes_itself = kind is not None and kind.conditions is not None and not kind.closes_by_hand
+        return target.state != _CLOSED and not closes_itself
+
     def describe(self, actor: Actor, data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         """What stays written."""
         return [
@@ -279,6 +286,21 @@ class WorkItemAdmin(DeskModelAdmin):
         ),
     )
     empty_text = "Nothing ever waited for you."
+
+    def get_fieldsets(self, request: HttpRequest, obj: WorkItem | None = None) -> Any:
+        """Without the facts that most items never have."""
+        rare = {"escalation_shown", "clears_shown", "mute_shown", "resolution_shown"}
+        if obj is None:
+            return self.fieldsets
+        has = {
+            "escalation_shown": bool(obj.escalated_roles),
+            "clears_shown": obj.clears_at is not None,
+            "mute_shown": mutes_over(obj).exists(),
+            "resolution_shown": obj.is_closed,
+        }
+        rows = [row if isinstance(row, tuple) else (row,) for row in self.fieldsets[0][1]["fields"]]
+        kept = [tuple(name for name in row if name not in rare or has[name]) for row in rows]
+        return ((None, {"fields": tuple(row for row in kept if row)}),)
 
     kind_shown = computed_column(lambda item: kind_label(item.kind), title="Kind", order="kind")
     severity_shown = badge_column("severity", title="Severity", tones=SEVERITY_TONES, order="severity")

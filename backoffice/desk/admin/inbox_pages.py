@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import Truncator
 
 from backoffice.core.access import authorise, holds
 from backoffice.core.inbox import Tab, badge_count, counts_for, delivery_of, items_for, kinds_for
@@ -33,6 +34,7 @@ VIEW = "core.view_inbox"
 PAGE_SIZE = 50
 COUNT_LIMIT = 10_000
 CARD_ROWS = 5
+CARD_TITLE_LENGTH = 60
 _STATES = [("", "Any state"), ("open", "Open"), ("taken", "In progress"), ("closed", "Closed")]
 
 
@@ -242,7 +244,10 @@ def work_card(actor: Actor) -> Card | None:
     counts = counts_for(actor)
     urgent = items_for(actor, Tab.DESKS).order_by("-severity", "due_at", "id")[:CARD_ROWS]
     rows: Sequence[Any] = [
-        (item.title, badge_html(item.get_severity_display(), SEVERITY_TONES[Severity(item.severity)]))
+        (
+            Truncator(item.title).chars(CARD_TITLE_LENGTH),
+            badge_html(item.get_severity_display(), SEVERITY_TONES[Severity(item.severity)]),
+        )
         for item in urgent
     ]
     return Card(
@@ -250,6 +255,7 @@ def work_card(actor: Actor) -> Card | None:
         figure=f"{counts.desks:,}",
         note=f"{counts.overdue:,} overdue, {counts.mine:,} yours, {counts.muted:,} muted",
         rows=rows,
+        width=2,
         url=InboxPage.url(),
         tone="bad" if counts.overdue else "warn" if counts.desks else "good",
     )

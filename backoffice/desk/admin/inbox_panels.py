@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -20,6 +22,7 @@ from backoffice.ui.panels import register_panel
 
 MODEL = "core.WorkItem"
 EVENTS_SHOWN = 200
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 
 
 def register() -> None:
@@ -58,7 +61,7 @@ def _links_to(item: WorkItem, target: Any, target_admin: DeskModelAdmin, actor: 
             label = kind.action_label if kind is not None else ""
             links.append((reverse(f"{prefix}_{view.slug}", args=[target.pk]), "bo-button", label or view.label()))
     links.append(
-        (reverse(f"{prefix}_change", args=[target.pk]), "bo-link", f"{opts.verbose_name} {target}".capitalize())
+        (reverse(f"{prefix}_change", args=[target.pk]), "bo-link", f"{str(opts.verbose_name).capitalize()} {target}")
     )
     return links
 
@@ -67,7 +70,9 @@ def evidence_panel(item: WorkItem, actor: Actor) -> SafeString | str:
     """What was seen, as pairs."""
     if not item.evidence:
         return ""
-    pairs = [(name.replace("_", " ").capitalize(), _shown(value)) for name, value in item.evidence.items()]
+    # The database keeps no order of its own; what follows from the rest is read last.
+    names = sorted(item.evidence, key=lambda name: (name == "consequence", name))
+    pairs = [(name.replace("_", " ").capitalize(), _shown(item.evidence[name])) for name in names]
     return format_html('<dl class="bo-evidence">{}</dl>', format_html_join("", "<dt>{}</dt><dd>{}</dd>", pairs))
 
 
@@ -76,6 +81,8 @@ def _shown(value: Any) -> str:
         return EMPTY
     if isinstance(value, list):
         return ", ".join(str(part) for part in value)
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return f"{format_time(datetime.fromisoformat(value))} UTC"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else format_plain(value)
 
 

@@ -180,7 +180,7 @@ class SwitchesPage(DeskPage):
                     "switch": switch,
                     "meaning": MEANING[switch],
                     "stops": [_shown(stop, actor) for stop in standing if stop.switch == switch.value],
-                    "stop_url": self._stop_url(actor, switch, entities),
+                    "stop_url": self._stop_url(actor, switch, entities, standing),
                     "guards": sum(guard.switch == switch for guard in guards),
                 }
                 for switch in Switch
@@ -188,11 +188,14 @@ class SwitchesPage(DeskPage):
             "history_url": reverse("admin:core_switchstop_changelist"),
         }
 
-    def _stop_url(self, actor: Actor, switch: Switch, entities: list[LegalEntity]) -> str:
-        """Where the flow is stopped, if the viewer may stop it anywhere."""
+    def _stop_url(self, actor: Actor, switch: Switch, entities: list[LegalEntity], standing: list[SwitchStop]) -> str:
+        """Where the flow is stopped, if the viewer may stop it anywhere that it is not stopped yet."""
+        stopped = {stop.entity_id for stop in standing if stop.switch == switch.value}
         scopes: list[int | None] = [None, *(entity.pk for entity in entities)]
+        if None in stopped or stopped.issuperset(scopes[1:]):
+            return ""
         for scope in scopes:
-            if switches.may_stop(actor, switch, entity_id=scope):
+            if scope not in stopped and switches.may_stop(actor, switch, entity_id=scope):
                 where = WHOLE_BROKER if scope is None else str(scope)
                 return f"{StopSwitch.url()}?{urlencode({'switch': switch.value, 'entity': where})}"
         return ""
