@@ -17,7 +17,7 @@ class IbConfig(AppConfig):
         from backoffice.core.schedule import register_periodic
         from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source
-        from ib import api, checks, events, permissions, screens
+        from ib import api, change_kinds, checks, events, permissions, screens
         from ib.models import Partner
         from ib.services import day_step, posting, quarantine, runners, upkeep
 
@@ -25,6 +25,7 @@ class IbConfig(AppConfig):
         register_viewable("ib.partners", Partner.objects.all)
         api.register()
         checks.register()
+        change_kinds.register()
         runners.register()
         events.subscribe()
         screens.register()

@@ -14,7 +14,10 @@ from backoffice.kernel import clock
 
 MANAGERS = (Role.PARTNER_MANAGER, Role.ADMINISTRATOR)
 SETTLERS = (Role.FINANCE, Role.PARTNER_MANAGER, Role.ADMINISTRATOR)
+CHECKERS = (Role.PARTNER_MANAGER, Role.FINANCE, Role.ADMINISTRATOR)
 READERS = (Role.PARTNER_MANAGER, Role.FINANCE, Role.AUDITOR, Role.ADMINISTRATOR)
+
+APPROVE_CHANGES = "ib.approve_changes"
 
 _PATHS_TO_ENTITY = {
     "ib.Partner": "entity",
@@ -46,6 +49,7 @@ def register() -> None:
     declare_capability("ib.manage_plans", MANAGERS)
     declare_capability("ib.view_commissions", READERS)
     declare_capability("ib.settle_commissions", SETTLERS)
+    declare_capability(APPROVE_CHANGES, CHECKERS)
     declare_capability("ib.view_own_commissions", [Role.IB])
     for label, path in _PATHS_TO_ENTITY.items():
         register_scope(label, role_entity_scope(path, *READERS))

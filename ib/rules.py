@@ -167,3 +167,15 @@ def _booked_text(line: LineFacts) -> str:
 
 def _money(amount: Decimal, line: LineFacts) -> str:
     return f"{money_text(amount, line.currency)} {line.currency}"
+
+
+def rule_terms(
+    *, symbol_group: str | None, level: int, amount_per_lot: Decimal, currency: str
+) -> dict[str, str | int | None]:
+    """A plan's rule as plain data: the same rule gives the same data, however many zeros its amount was stored with."""
+    return {
+        "symbol_group": symbol_group,
+        "level": level,
+        "amount_per_lot": f"{amount_per_lot.normalize():f}",
+        "currency": currency,
+    }

@@ -31,6 +31,12 @@ class FromDayForm(forms.Form):
     reason = forms.CharField(max_length=400, required=False, label="Reason", widget=forms.Textarea(attrs={"rows": 2}))
 
 
+class ChangeFromDayForm(FromDayForm):
+    """From when on something is to hold, and why: what another person reads who approves it."""
+
+    reason = forms.CharField(max_length=400, label="Reason", widget=forms.Textarea(attrs={"rows": 2}))
+
+
 class RegisterPartnerForm(forms.Form):
     """Who becomes a partner."""
 
@@ -50,7 +56,7 @@ class RegisterPartnerForm(forms.Form):
         return form
 
 
-class PlacePartnerForm(FromDayForm):
+class PlacePartnerForm(ChangeFromDayForm):
     """Under whom a partner stands."""
 
     parent = forms.ModelChoiceField(Partner.objects.none(), required=False, empty_label="Nobody: the top of a tree")

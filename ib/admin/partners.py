@@ -38,7 +38,7 @@ from ib.admin.forms import (
 )
 from ib.admin.tables import table
 from ib.models import Agreement, ClientReferral, CommissionLine, Partner, PartnerEdge
-from ib.services import partners, plans, referrals, tree
+from ib.services import partners, plans, referrals, requests
 from ib.services.shards import days_of_client
 
 PANEL_ROWS = 20
@@ -84,10 +84,9 @@ class RegisterPartner(DeskActionView):
 
 
 class PlacePartner(DeskActionView):
-    """Moves a partner in the tree."""
+    """Asks for a move in the tree."""
 
     slug, title, capability = "place", "Move in the tree", "ib.manage_partners"
-    success_message = "Moved. What the change touches is settled again; only differences are booked."
 
     def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
         """With the partners of the entity."""
@@ -101,17 +100,34 @@ class PlacePartner(DeskActionView):
             ("Stands under", str(data["parent"] or "nobody")),
             ("From", f"{data['valid_from']} 00:00 UTC, until further notice"),
             ("Comes along", f"{below} partners below"),
+            (
+                "What happens",
+                "A change request is drafted, with a preview of who gains and who loses; nothing moves yet. A partner"
+                " with neither clients nor partners nor commissions is placed at once.",
+            ),
         ]
 
     def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
-        """Moves."""
-        return tree.place_partner(
+        """Drafts the change request, or places who is new."""
+        return requests.place_or_request(
             partner_id=self.target.pk,
             parent_id=data["parent"].pk if data["parent"] else None,
             valid_from=start_of(data["valid_from"]),
             reason=data["reason"],
             actor=actor,
         )
+
+    def success_url(self, result: Any) -> str:
+        """To the request, with its diff and its impact; without one, back to the partner."""
+        if result is None:
+            return super().success_url(result)
+        return reverse("admin:core_changerequest_change", args=[result.pk])
+
+    def success_text(self, result: Any) -> str:
+        """What became of it."""
+        if result is None:
+            return "Placed."
+        return "Drafted. Look at what it changes, and hand it in: another person approves it."
 
 
 class SignAgreement(DeskActionView):

@@ -23,10 +23,10 @@ from backoffice.ui.columns import badge_column, link_column, number_column, obje
 from backoffice.ui.formats import format_day, format_decimal
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView
-from ib.admin.forms import CreatePlanForm, DraftRuleForm, FromDayForm, start_of
+from ib.admin.forms import ChangeFromDayForm, CreatePlanForm, DraftRuleForm, start_of
 from ib.admin.tables import table
 from ib.models import Plan, PlanRule, PlanVersion
-from ib.services import plans
+from ib.services import plans, requests
 
 STATE_TONES = {"draft": "warn", "published": "good"}
 
@@ -126,11 +126,11 @@ class RemoveRule(_OnDraft):
 
 
 class PublishVersion(_OnDraft):
-    """Makes a draft the valid version."""
+    """Asks for a draft to become the valid version."""
 
     slug, title, capability = "publish", "Publish", "ib.manage_plans"
-    form_class = FromDayForm
-    success_message = "Published. Days that the change touches are settled again; only differences are booked."
+    form_class = ChangeFromDayForm
+    success_message = "Drafted. Look at what it changes, and hand it in: another person approves it."
 
     def initial(self, actor: Actor) -> dict[str, Any]:
         """From today."""
@@ -144,13 +144,25 @@ class PublishVersion(_OnDraft):
             ("Valid from", f"{data['valid_from']} 00:00 UTC, until further notice; the version before ends then"),
             ("Partners on this plan then", str(agreements)),
             *(("Rule", str(rule)) for rule in self.target.rules.all()),
+            (
+                "What happens",
+                "A change request is drafted, with a preview of who gains and who loses. Nothing is paid yet.",
+            ),
         ]
 
     def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
-        """Publishes."""
-        return plans.publish_version(
-            version_id=self.target.pk, valid_from=start_of(data["valid_from"]), reason=data["reason"], actor=actor
+        """Drafts the change request."""
+        return requests.request_publication(
+            version_id=self.target.pk,
+            valid_from=start_of(data["valid_from"]),
+            reason=data["reason"],
+            actor=actor,
+            submit=False,
         )
+
+    def success_url(self, result: Any) -> str:
+        """To the request, with its diff and its impact."""
+        return reverse("admin:core_changerequest_change", args=[result.pk])
 
 
 @admin.register(Plan)

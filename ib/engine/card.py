@@ -79,22 +79,36 @@ CURRENCY_PAIRS = """
 SELECT DISTINCT rate_currency, reward_currency FROM ib_card_build ORDER BY rate_currency, reward_currency
 """
 
-# What the change touches: the (direct partner, group) pairs whose entries appear or vanish, and from when to when.
+# What the change touches: the (direct partner, group) pairs that are valued otherwise, and from when to when. An entry whose
+# validity is cut or carried on stays what it was for the rest of its time: only where the spans differ is anything settled
+# again, so a plan that is published for next month settles nothing of the past.
 CREATE_CHANGED = """
 CREATE TEMP TABLE ib_card_changed ON COMMIT DROP AS
 WITH changed AS (
-    SELECT direct_partner_id, symbol_group_id, valid_from, valid_to FROM ib_card_build AS build
+    SELECT true AS is_new, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
+           rate_currency, reward_currency, reward_digits, valid_from, valid_to
+    FROM ib_card_build AS build
     WHERE NOT EXISTS (
         SELECT 1 FROM ib_ratecardentry AS known WHERE known.is_current AND known.content_key = build.content_key)
     UNION ALL
-    SELECT direct_partner_id, symbol_group_id, valid_from, valid_to FROM ib_ratecardentry AS known
+    SELECT false, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
+           rate_currency, reward_currency, reward_digits, valid_from, valid_to
+    FROM ib_ratecardentry AS known
     WHERE known.is_current
       AND NOT EXISTS (SELECT 1 FROM ib_card_build AS build WHERE build.content_key = known.content_key)
+), spans AS (
+    SELECT direct_partner_id, symbol_group_id,
+           coalesce(range_agg(tstzrange(valid_from, valid_to)) FILTER (WHERE is_new), '{}'::tstzmultirange) AS new,
+           coalesce(range_agg(tstzrange(valid_from, valid_to)) FILTER (WHERE NOT is_new), '{}'::tstzmultirange) AS old
+    FROM changed
+    GROUP BY direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot, rate_currency,
+             reward_currency, reward_digits
+), differing AS (
+    SELECT direct_partner_id, symbol_group_id, (new - old) + (old - new) AS span FROM spans WHERE new <> old
 )
 SELECT direct_partner_id, symbol_group_id,
-       coalesce(min(coalesce(valid_from, '-infinity')), '-infinity') AS valid_from,
-       coalesce(max(coalesce(valid_to, 'infinity')), 'infinity') AS valid_to
-FROM changed GROUP BY direct_partner_id, symbol_group_id
+       min(coalesce(lower(span), '-infinity')) AS valid_from, max(coalesce(upper(span), 'infinity')) AS valid_to
+FROM differing GROUP BY direct_partner_id, symbol_group_id
 """
 
 SET_ASIDE = """

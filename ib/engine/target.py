@@ -93,15 +93,21 @@ def _placed_trades(scope: Scope) -> str:
     """  # noqa: S608 - own text
 
 
-def trades_on_the_card(scope: Scope) -> str:
+RATE_CARD = "ib_ratecardentry"
+
+
+def trades_on_the_card(scope: Scope, *, card: str = RATE_CARD) -> str:
     """FROM clause: the scope's trades (`trade`) with every entry of the card that values them (`card`).
+
+    *card* names the table of the entries: the rate card itself, or one that a preview compiled for a set-up that is only
+    proposed.
 
     The join is by equality; time is only a residual filter, because three range conditions in one query make the planner
     expect a single row. Who is paid, at which level and by which rule was compiled beforehand.
     """
     return f"""
     FROM {_placed_trades(scope)} AS trade
-    JOIN ib_ratecardentry AS card
+    JOIN {card} AS card
       ON card.is_current
      AND card.direct_partner_id = trade.partner_id
      AND card.symbol_group_id = trade.group_id
@@ -117,7 +123,7 @@ CONVERSION = """
 """
 
 
-def target_select(scope: Scope) -> str:
+def target_select(scope: Scope, *, card: str = RATE_CARD) -> str:
     """The target of every (trade, partner) of the scope; the statement must define `fx` (see `FX_TABLE`).
 
     OFFSET 0 has the card joined before the rates: by the day alone every trade would meet every pair of currencies first.
@@ -133,7 +139,7 @@ def target_select(scope: Scope) -> str:
         SELECT trade.id AS trade_id, trade.business_day, trade.volume_lots, card.id AS card_entry_id,
                card.beneficiary_id, card.rule_id, card.level, card.path, card.amount_per_lot, card.rate_currency,
                card.reward_currency, card.reward_digits
-        {trades_on_the_card(scope)}
+        {trades_on_the_card(scope, card=card)}
         OFFSET 0
     ) AS valued
     JOIN fx

@@ -1,21 +1,26 @@
-"""Commission plans: drafted, published from a moment, never changed after; and the agreements that bind partners."""
+"""Commission plans: drafted, published from a moment, never changed after; and the agreements that bind partners.
+
+What partners earn hangs on a publication, so a person publishes by a change request (`ib.plan_publication`) that another
+person approved.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
 from backoffice.core.access import authorise, get_visible, visible_to
-from backoffice.core.models import LegalEntity
-from backoffice.core.services import audit, outbox
+from backoffice.core.models import ChangeRequest, LegalEntity
+from backoffice.core.services import audit, changes, outbox
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import exact_decimal
-from backoffice.kernel.errors import Conflict, IllegalTransition, InvalidInput, NotFound
+from backoffice.kernel.errors import Conflict, Denied, IllegalTransition, InvalidInput, NotFound
 from ib.locks import limit_waiting, lock_plan_version
 from ib.models import Agreement, Plan, PlanRule, PlanVersion
 from ib.services.partners import locked_partner
@@ -24,6 +29,9 @@ from ib.services.validity import check_moment, cut_off, from_on, text_of
 AMOUNT_DECIMALS = 8
 HIGHEST_AMOUNT_PER_LOT = Decimal(1_000_000)
 DEEPEST_LEVEL = 100
+
+PLAN_PUBLICATION = "ib.plan_publication"
+"""The kind of change request that publishes a version."""
 
 
 @transaction.atomic
@@ -53,19 +61,7 @@ def draft_version(*, plan_id: int, actor: Actor) -> PlanVersion:
         return latest
     draft = PlanVersion.objects.create(plan=plan, number=latest.number + 1 if latest else 1)
     if latest is not None:
-        PlanRule.objects.bulk_create(
-            [
-                PlanRule(
-                    version=draft,
-                    kind=rule.kind,
-                    symbol_group_id=rule.symbol_group_id,
-                    level=rule.level,
-                    amount_per_lot=rule.amount_per_lot,
-                    currency=rule.currency,
-                )
-                for rule in latest.rules.all()
-            ]
-        )
+        _copy_rules(latest, draft)
     audit.record(
         actor=actor,
         action="ib.draft_plan_version",
@@ -139,31 +135,27 @@ def remove_rule(*, rule_id: int, actor: Actor) -> None:
 
 
 @transaction.atomic
-def publish_version(*, version_id: int, valid_from: datetime, actor: Actor, reason: str = "") -> PlanVersion:
+def publish_version(
+    *, version_id: int, valid_from: datetime, actor: Actor, reason: str = "", approval: Any = None
+) -> PlanVersion:
     """Makes a draft the plan's valid version from a moment on; earlier versions end then and are never changed otherwise.
 
-    A moment in the past is allowed: the next compilation of the rate card settles exactly the days it touches.
+    A moment in the past is allowed: the next compilation of the rate card settles exactly the days it touches. *approval*
+    is the change request that carries this out; raises Denied (`approval_needed`) for a person without one.
     """
-    authorise(actor, "ib.manage_plans")
     check_moment(valid_from)
-    version = _locked_draft(version_id, actor)
+    if approval is not None:
+        changes.require_approved(
+            approval, kind=PLAN_PUBLICATION, version_id=version_id, valid_from=valid_from.isoformat()
+        )
+    else:
+        authorise(actor, "ib.manage_plans")
+        if not actor.is_system:
+            raise Denied("Publishing needs a change request that another person approved.", code="approval_needed")
+    version = _locked_draft(version_id, actor, by=approval)
     if not version.rules.exists():
         raise InvalidInput("A version without rules would pay nobody.", field="version_id", value=version_id)
-    ended = []
-    for earlier in PlanVersion.objects.filter(
-        plan_id=version.plan_id, state=PlanVersion.State.PUBLISHED, validity__isempty=False
-    ):
-        if earlier.validity.upper is not None and earlier.validity.upper <= valid_from:
-            continue
-        ended.append({"version": earlier.number, "was": text_of(earlier.validity)})
-        begun = earlier.validity.lower is not None and earlier.validity.lower < valid_from
-        earlier.validity = DateTimeTZRange(earlier.validity.lower, valid_from) if begun else DateTimeTZRange(empty=True)
-        earlier.save(update_fields=["validity"])
-    version.state = PlanVersion.State.PUBLISHED
-    version.validity = from_on(valid_from)
-    version.published_at = clock.now()
-    version.published_by = actor.label
-    version.save(update_fields=["state", "validity", "published_at", "published_by"])
+    ended = write_publication(version=version, valid_from=valid_from, published_by=actor.label)
     audit.record(
         actor=actor,
         action="ib.publish_plan_version",
@@ -178,6 +170,86 @@ def publish_version(*, version_id: int, valid_from: datetime, actor: Actor, reas
     )
     outbox.publish(topic="ib.plan_published", payload={"plan_version_id": version.pk})
     return version
+
+
+def write_publication(*, version: PlanVersion, valid_from: datetime, published_by: str) -> list[dict[str, Any]]:
+    """Writes the publication, unchecked; which versions it ended. For the use case above and for previews."""
+    ended = []
+    for earlier in PlanVersion.objects.filter(
+        plan_id=version.plan_id, state=PlanVersion.State.PUBLISHED, validity__isempty=False
+    ):
+        if earlier.validity.upper is not None and earlier.validity.upper <= valid_from:
+            continue
+        ended.append({"version": earlier.number, "was": text_of(earlier.validity)})
+        begun = earlier.validity.lower is not None and earlier.validity.lower < valid_from
+        earlier.validity = DateTimeTZRange(earlier.validity.lower, valid_from) if begun else DateTimeTZRange(empty=True)
+        earlier.save(update_fields=["validity"])
+    version.state = PlanVersion.State.PUBLISHED
+    version.validity = from_on(valid_from)
+    version.published_at = clock.now()
+    version.published_by = published_by
+    version.save(update_fields=["state", "validity", "published_at", "published_by"])
+    return ended
+
+
+def validities_of(plan_id: int) -> list[dict[str, Any]]:
+    """The published versions of a plan and when they count, as plain data; those that never counted are left out."""
+    found = PlanVersion.objects.filter(plan_id=plan_id, state=PlanVersion.State.PUBLISHED, validity__isempty=False)
+    return [
+        {
+            "version_id": version.pk,
+            "from": version.validity.lower.isoformat() if version.validity.lower else None,
+            "to": version.validity.upper.isoformat() if version.validity.upper else None,
+        }
+        for version in found.order_by("number")
+    ]
+
+
+def take_back_publication(
+    *, version_id: int, expected: list[dict[str, Any]], before: list[dict[str, Any]], actor: Actor, reason: str
+) -> list[int]:
+    """Has a published version never count, and what counted before it count again. In the caller's transaction.
+
+    A published version never changes, so what had been cut off is published again: as a new version with the same rules,
+    for the time that was taken from it. Returns the numbers of those versions. Raises Conflict when the plan was
+    published again since.
+    """
+    limit_waiting()
+    version = lock_plan_version(version_id)
+    if version is None or validities_of(version.plan_id) != expected:
+        raise Conflict("The plan was published again since; revert that first.", code="moved_on")
+    begin = version.validity.lower
+    version.validity = DateTimeTZRange(empty=True)
+    version.save(update_fields=["validity"])
+    restored = []
+    for row in before:
+        end = datetime.fromisoformat(row["to"]) if row["to"] else None
+        if row in expected:
+            continue
+        start = max(datetime.fromisoformat(row["from"]), begin) if row["from"] else begin
+        restored.append(_published_copy(row["version_id"], DateTimeTZRange(start, end), actor).number)
+    audit.record(
+        actor=actor,
+        action="ib.take_back_plan_version",
+        target=version,
+        reason=reason,
+        changes={"restored_as": restored},
+        entity_id=version.plan.entity_id,
+    )
+    outbox.publish(topic="ib.plan_published", payload={"plan_version_id": version.pk})
+    return restored
+
+
+def _published_copy(version_id: int, validity: DateTimeTZRange, actor: Actor) -> PlanVersion:
+    """A version with the rules of another one, published for a time."""
+    origin = PlanVersion.objects.get(pk=version_id)
+    latest = PlanVersion.objects.filter(plan_id=origin.plan_id).order_by("-number").first()
+    copy = PlanVersion.objects.create(plan_id=origin.plan_id, number=latest.number + 1 if latest else 1)
+    _copy_rules(origin, copy)
+    copy.state, copy.validity = PlanVersion.State.PUBLISHED, validity
+    copy.published_at, copy.published_by = clock.now(), actor.label
+    copy.save(update_fields=["state", "validity", "published_at", "published_by"])
+    return copy
 
 
 @transaction.atomic
@@ -202,7 +274,24 @@ def sign_agreement(*, partner_id: int, plan_id: int, valid_from: datetime, actor
     return agreement
 
 
-def _locked_draft(version_id: int, actor: Actor) -> PlanVersion:
+def _copy_rules(origin: PlanVersion, copy: PlanVersion) -> None:
+    PlanRule.objects.bulk_create(
+        [
+            PlanRule(
+                version=copy,
+                kind=rule.kind,
+                symbol_group_id=rule.symbol_group_id,
+                level=rule.level,
+                amount_per_lot=rule.amount_per_lot,
+                currency=rule.currency,
+            )
+            for rule in origin.rules.all()
+        ]
+    )
+
+
+def _locked_draft(version_id: int, actor: Actor, *, by: Any = None) -> PlanVersion:
+    """The draft, locked. While a change request to publish it is open, only that request touches it."""
     limit_waiting()
     get_visible(PlanVersion.objects.all(), actor, pk=version_id)
     version = lock_plan_version(version_id)
@@ -210,4 +299,10 @@ def _locked_draft(version_id: int, actor: Actor) -> PlanVersion:
         raise NotFound("No such plan version.", version_id=version_id)
     if version.state != PlanVersion.State.DRAFT:
         raise IllegalTransition("A published version never changes; draft a new one.", version_id=version_id)
+    if by is None:
+        waiting = ChangeRequest.objects.filter(
+            kind=PLAN_PUBLICATION, target_id=str(version_id), state__in=["submitted", "approved", "failed"]
+        ).first()
+        if waiting is not None:
+            raise Conflict(f"{waiting.reference} asks to publish this draft: withdraw it first.", code="under_review")
     return version

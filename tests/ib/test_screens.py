@@ -9,6 +9,7 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
+from backoffice.core.models import ChangeRequest
 from backoffice.core.types import Role
 from ib.models import Agreement, ClientReferral, CommissionLine, Partner, PartnerEdge, PlanVersion
 from ib.services.partners import link_partner_login
@@ -180,13 +181,13 @@ def test_a_manager_registers_places_signs_and_refers(manager, broker):
 
 def test_a_move_under_the_own_subtree_is_refused_on_the_page_and_changes_nothing(manager, broker):
     url = reverse("admin:ib_partner_place", args=[broker.top.pk])
-    refused = confirmed(manager, url, {"parent": broker.direct.pk, "valid_from": MONDAY.isoformat(), "reason": ""})
+    refused = confirmed(manager, url, {"parent": broker.direct.pk, "valid_from": MONDAY.isoformat(), "reason": "x"})
     assert refused.status_code == 409
     assert "circle" in body(refused)
     assert not PartnerEdge.objects.filter(child=broker.top).exists()
 
 
-def test_a_plan_is_drafted_ruled_and_published(manager, broker):
+def test_a_plan_is_drafted_ruled_and_published_by_two_people(manager, broker):
     drafted = manager.post(reverse("admin:ib_plan_draft", args=[broker.plan.pk]), {})
     draft = PlanVersion.objects.get(plan=broker.plan, state="draft")
     assert str(draft.pk) in drafted.headers["Location"]
@@ -194,10 +195,40 @@ def test_a_plan_is_drafted_ruled_and_published(manager, broker):
     assert manager.post(reverse("admin:ib_planversion_rule", args=[draft.pk]), rule).status_code == 302
     page = body(manager.get(reverse("admin:ib_planversion_change", args=[draft.pk])))
     assert f"3.5 USD per lot on {broker.metals.name} to level 2" in page
-    published = {"valid_from": (MONDAY + timedelta(days=7)).isoformat(), "reason": "spring"}
-    assert confirmed(manager, reverse("admin:ib_planversion_publish", args=[draft.pk]), published).status_code == 302
+
+    wanted = {"valid_from": (MONDAY + timedelta(days=7)).isoformat(), "reason": "spring"}
+    asked = confirmed(manager, reverse("admin:ib_planversion_publish", args=[draft.pk]), wanted)
+    change = ChangeRequest.objects.get()
+    assert asked.headers["Location"] == reverse("admin:core_changerequest_change", args=[change.pk])
+    page = body(manager.get(asked.headers["Location"]))
+    assert f"{broker.metals.code}, level 2" in page and "not there before" in page and "3.5 USD per lot" in page
+    handed_in = confirmed(manager, reverse("admin:core_changerequest_submit", args=[change.pk]), {})
+    assert handed_in.status_code == 302
+    own = confirmed(manager, reverse("admin:core_changerequest_approve", args=[change.pk]), {"reason": "mine"})
+    assert own.status_code == 403
+    draft.refresh_from_db()
+    assert draft.state == "draft"
+
+    colleague = make_user("finance@house.test", Role.FINANCE, entities=(broker.entity,))
+    browser = log_in(Browser(), colleague)
+    assert change.title in body(browser.get(reverse("admin:index")))
+    approval = {"reason": "fair", "then_apply": "on", "seen_diff": change.diff_hash}
+    done = confirmed(browser, reverse("admin:core_changerequest_approve", args=[change.pk]), approval)
+    assert done.status_code == 302, body(done)
     draft.refresh_from_db()
     assert draft.state == "published"
+    page = body(browser.get(reverse("admin:core_changerequest_change", args=[change.pk])))
+    assert "Applied and verified" in page and "finance@house.test" in page
+
+
+def test_a_move_of_somebody_with_clients_is_drafted_and_moves_nothing(manager, broker):
+    wanted = {"parent": broker.stranger.pk, "valid_from": MONDAY.isoformat(), "reason": "sold"}
+    asked = confirmed(manager, reverse("admin:ib_partner_place", args=[broker.direct.pk]), wanted)
+    change = ChangeRequest.objects.get()
+    assert asked.headers["Location"] == reverse("admin:core_changerequest_change", args=[change.pk])
+    page = body(manager.get(asked.headers["Location"]))
+    assert "bo-diff" in page and broker.stranger.reference in page
+    assert PartnerEdge.objects.get(child=broker.direct).parent == broker.top
 
 
 PORTAL_PAGES = ["portal:ib_commission", "portal:ib_lines", "portal:ib_clients", "portal:ib_partners", "portal:home"]

@@ -1,0 +1,112 @@
+"""Asking for a change that needs four eyes: the publication of a plan version, a move in the partner tree."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from backoffice.core.access import authorise, get_visible
+from backoffice.core.models import ChangeRequest
+from backoffice.core.services import changes
+from backoffice.core.types import Actor
+from ib.models import Partner, PlanRule, PlanVersion
+from ib.rules import rule_terms
+from ib.services.plans import PLAN_PUBLICATION
+from ib.services.tree import TREE_MOVE, place_partner, something_hangs_at
+from ib.services.validity import check_moment
+
+
+def request_publication(
+    *,
+    version_id: int,
+    valid_from: datetime,
+    actor: Actor,
+    reason: str,
+    apply_at: datetime | None = None,
+    submit: bool = True,
+) -> ChangeRequest:
+    """A change request to publish a draft from a moment on, with the very rules that stand in it now.
+
+    It is handed in at once unless *submit* is False. Raises as `draft_change` does.
+    """
+    authorise(actor, "ib.manage_plans")
+    check_moment(valid_from)
+    version = get_visible(PlanVersion.objects.select_related("plan"), actor, pk=version_id)
+    payload = {"version_id": version.pk, "valid_from": valid_from.isoformat(), "rules": rules_of(version)}
+    return _request(
+        PLAN_PUBLICATION,
+        payload,
+        actor=actor,
+        reason=reason,
+        entity_id=version.plan.entity_id,
+        target=version,
+        apply_at=apply_at,
+        submit=submit,
+    )
+
+
+def request_move(
+    *,
+    partner_id: int,
+    parent_id: int | None,
+    valid_from: datetime,
+    actor: Actor,
+    reason: str,
+    apply_at: datetime | None = None,
+    submit: bool = True,
+) -> ChangeRequest:
+    """A change request to put a partner, with everybody below, under a parent (None: at the top) from a moment on.
+
+    It is handed in at once unless *submit* is False. Raises as `draft_change` does, and Conflict for a circle.
+    """
+    authorise(actor, "ib.manage_partners")
+    check_moment(valid_from)
+    partner = get_visible(Partner.objects.all(), actor, pk=partner_id)
+    if parent_id is not None:
+        get_visible(Partner.objects.all(), actor, pk=parent_id)
+    payload = {"partner_id": partner.pk, "parent_id": parent_id, "valid_from": valid_from.isoformat()}
+    return _request(
+        TREE_MOVE,
+        payload,
+        actor=actor,
+        reason=reason,
+        entity_id=partner.entity_id,
+        target=partner,
+        apply_at=apply_at,
+        submit=submit,
+    )
+
+
+def place_or_request(
+    *, partner_id: int, parent_id: int | None, valid_from: datetime, actor: Actor, reason: str
+) -> ChangeRequest | None:
+    """Drafts the change request of a move; a partner at whom nothing hangs yet is placed at once (None)."""
+    partner = get_visible(Partner.objects.all(), actor, pk=partner_id)
+    if something_hangs_at(partner):
+        return request_move(
+            partner_id=partner_id, parent_id=parent_id, valid_from=valid_from, actor=actor, reason=reason, submit=False
+        )
+    place_partner(partner_id=partner_id, parent_id=parent_id, valid_from=valid_from, actor=actor, reason=reason)
+    return None
+
+
+def rules_of(version: PlanVersion) -> list[dict[str, Any]]:
+    """The rules of a version as plain data, in an order of their own: what is approved and what is published."""
+    rules = PlanRule.objects.filter(version=version).select_related("symbol_group")
+    return sorted(
+        (
+            rule_terms(
+                symbol_group=rule.symbol_group.code if rule.symbol_group else None,
+                level=rule.level,
+                amount_per_lot=rule.amount_per_lot,
+                currency=rule.currency,
+            )
+            for rule in rules
+        ),
+        key=lambda terms: (terms["symbol_group"] or "", terms["level"]),
+    )
+
+
+def _request(kind: str, payload: dict[str, Any], *, submit: bool, actor: Actor, **fields: Any) -> ChangeRequest:
+    change = changes.draft_change(kind=kind, payload=payload, actor=actor, **fields)
+    return changes.submit_change(change_id=change.pk, actor=actor) if submit else change

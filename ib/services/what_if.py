@@ -1,0 +1,192 @@
+"""What a change of the set-up would do to the partners: the engine's own target function, on a rate card compiled for the
+set-up as it would be. Everything is tried out in savepoints that are rolled back; nothing of it is ever committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from django.db import connection, transaction
+
+from backoffice.kernel import clock
+from backoffice.kernel.business_day import business_day_of, day_bounds, previous_business_day
+from backoffice.kernel.currency import Currency
+from ib.engine import booking
+from ib.engine import card as sql
+from ib.engine.fx import FX_TABLE
+from ib.engine.target import Scope, parameters_of, target_select
+from ib.models import Partner
+from ib.services import quarantine
+from ib.services.settlement import MAXIMUM_DAYS, days_to_settle
+
+PREVIEW_BUSINESS_DAYS = 20
+"""How many of the last business days a set-up is tried on."""
+
+Change = Callable[[datetime], None]
+"""Writes the proposed set-up as valid from the moment."""
+
+_CARD_NOW, _CARD_THEN = "ib_what_if_now", "ib_what_if_then"
+
+# Only (direct partner, group) pairs whose entries differ are valued: the rest is paid the same.
+_CHANGED_PAIRS = f"""
+CREATE TEMP TABLE ib_what_if_pairs ON COMMIT DROP AS
+SELECT DISTINCT direct_partner_id, symbol_group_id FROM (
+    SELECT now.direct_partner_id, now.symbol_group_id FROM {_CARD_NOW} AS now
+    WHERE NOT EXISTS (SELECT 1 FROM {_CARD_THEN} AS other WHERE other.content_key = now.content_key)
+    UNION ALL
+    SELECT proposed.direct_partner_id, proposed.symbol_group_id FROM {_CARD_THEN} AS proposed
+    WHERE NOT EXISTS (SELECT 1 FROM {_CARD_NOW} AS other WHERE other.content_key = proposed.content_key)
+) AS differing
+"""  # noqa: S608 - built of constants only
+
+_TRADES = """
+t.business_day = ANY(%(days)s::date[]) AND NOT t.id = ANY(%(held)s::bigint[]) AND t.account_id IN (
+    SELECT concerned.id FROM ib_clientreferral AS introduced
+    JOIN platform_ops_tradingaccount AS concerned ON concerned.client_id = introduced.client_id
+    WHERE introduced.partner_id IN (SELECT direct_partner_id FROM ib_what_if_pairs))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerEffect:
+    """What a partner earns on the trades now and would earn then, in the partner's currency."""
+
+    partner_id: int
+    currency: str
+    now: Decimal
+    then: Decimal
+
+    @property
+    def difference(self) -> Decimal:
+        """Gained (above zero) or lost."""
+        return self.then - self.now
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """A proposed set-up tried on the last business days, and what it books again when it begins in the past."""
+
+    days: int
+    first_day: date
+    effects: list[PartnerEffect] = field(default_factory=list)
+    booked_again: list[PartnerEffect] = field(default_factory=list)
+    days_again: int = 0
+
+
+def compare_set_ups(*, change: Change, valid_from: datetime) -> WhatIf:
+    """Tries the change out: as if it had been valid for the last business days, and from *valid_from* as it is meant."""
+    days = _last_business_days(PREVIEW_BUSINESS_DAYS)
+    begin = day_bounds(days[0])[0]
+    past = _days_since(valid_from)
+    with _undone():
+        _compile(_CARD_NOW)
+        effects = _effects(change, min(begin, valid_from), days)
+        again = _effects(change, valid_from, past) if past else []
+    return WhatIf(
+        days=len(days), first_day=days[0], effects=effects, booked_again=_changed(again), days_again=len(past)
+    )
+
+
+def _effects(change: Change, moment: datetime, days: Sequence[date]) -> list[PartnerEffect]:
+    with _undone():
+        change(moment)
+        _compile(_CARD_THEN)
+        with connection.cursor() as cursor:
+            cursor.execute(_CHANGED_PAIRS)
+            for table in (_CARD_NOW, _CARD_THEN, "ib_what_if_pairs"):
+                cursor.execute(f"ANALYZE {table}")
+        return _sums(days)
+
+
+def _sums(days: Sequence[date]) -> list[PartnerEffect]:
+    scope = Scope(_TRADES, "false", tuple(days), {"held": quarantine.held_trades(list(days))})
+    parameters = parameters_of(scope, _currency_pairs())
+    paid_now, paid_then = (_paid(scope, card) for card in (_CARD_NOW, _CARD_THEN))
+    statement = f"""
+    WITH {FX_TABLE}, paid_now AS ({paid_now}), paid_then AS ({paid_then})
+    SELECT coalesce(paid_now.partner_id, paid_then.partner_id) AS partner_id,
+           coalesce(paid_now.currency, paid_then.currency),
+           coalesce(paid_now.amount, 0), coalesce(paid_then.amount, 0)
+    FROM paid_now FULL JOIN paid_then
+      ON paid_then.partner_id = paid_now.partner_id AND paid_then.currency = paid_now.currency
+    ORDER BY 1
+    """  # noqa: S608 - own text
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM platform_ops_trade AS t WHERE {_TRADES}",  # noqa: S608 - own text
+            {**scope.parameters, "days": list(days)},
+        )
+        booking.pin_plan(cursor.fetchone()[0])
+        cursor.execute(statement, parameters)
+        found = [PartnerEffect(*row) for row in cursor.fetchall()]
+    booking.free_plan()
+    return found
+
+
+def _paid(scope: Scope, card: str) -> str:
+    """What the trades of the scope pay each partner by a card."""
+    filtered = f"(SELECT entry.* FROM {card} AS entry JOIN ib_what_if_pairs USING (direct_partner_id, symbol_group_id))"  # noqa: S608 - constants
+    return (
+        f"SELECT partner_id, currency, sum(target) AS amount FROM ({target_select(scope, card=filtered)}) AS target"  # noqa: S608 - own text
+        " GROUP BY partner_id, currency"
+    )
+
+
+def _compile(table: str) -> None:
+    """Compiles the set-up as it stands in this transaction into a table like the rate card."""
+    currencies = [
+        Currency.of(code) for code in Partner.objects.order_by().values_list("currency", flat=True).distinct()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS ib_card_build")
+        cursor.execute(
+            sql.CREATE_BUILD,
+            {
+                "currencies": [currency.code for currency in currencies],
+                "digits": [currency.digits for currency in currencies],
+            },
+        )
+        cursor.execute(
+            f"CREATE TEMP TABLE {table} ON COMMIT DROP AS"  # noqa: S608 - a constant
+            " SELECT row_number() OVER () AS id, true AS is_current, build.* FROM ib_card_build AS build"
+        )
+
+
+def _currency_pairs() -> list[list[str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT rate_currency, reward_currency FROM {_CARD_NOW}"  # noqa: S608 - constants
+            f" UNION SELECT rate_currency, reward_currency FROM {_CARD_THEN} ORDER BY 1, 2"
+        )
+        return [list(row) for row in cursor.fetchall()]
+
+
+def _changed(effects: list[PartnerEffect]) -> list[PartnerEffect]:
+    return [effect for effect in effects if effect.difference]
+
+
+def _last_business_days(number: int) -> list[date]:
+    """The last business days up to today, the earliest first."""
+    days = [clock.today_business_day()]
+    while len(days) < number:
+        days.append(previous_business_day(days[-1]))
+    return days[::-1]
+
+
+def _days_since(moment: datetime) -> list[date]:
+    """The days with trades on which a change from the moment on is booked again; none for a moment that is to come."""
+    today = clock.today_business_day()
+    first = max(business_day_of(moment), today - timedelta(days=MAXIMUM_DAYS - 1))
+    return days_to_settle(from_day=first, to_day=today) if first <= today else []
+
+
+@contextmanager
+def _undone() -> Iterator[None]:
+    """A savepoint that is rolled back, whatever happens in it."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
