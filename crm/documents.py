@@ -168,7 +168,7 @@ def consents_panel(client: Any, actor: Actor) -> str:
         ),
     )
     return format_html(
-        '{}<dl class="bo-summary">{}</dl>', format_html_join(" ", "{}", ((each,) for each in stopped)), rows
+        '{}<dl class="bo-facts">{}</dl>', format_html_join(" ", "{}", ((each,) for each in stopped)), rows
     )
 
 

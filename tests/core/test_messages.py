@@ -186,12 +186,12 @@ def test_the_same_key_is_one_message(person: Client) -> None:
 
 
 def test_a_message_of_a_transaction_that_failed_was_never_queued(person: Client) -> None:
-    class Abandoned(Exception):
+    class AbandonedError(Exception):
         pass
 
-    with pytest.raises(Abandoned), transaction.atomic():
+    with pytest.raises(AbandonedError), transaction.atomic():
         receipt(person)
-        raise Abandoned
+        raise AbandonedError
 
     assert mails() == []
     assert not Message.objects.exists()

@@ -165,7 +165,7 @@ class TemplateForm(forms.Form):
     mjml = forms.CharField(
         label="Text (MJML)",
         max_length=MAX_MJML_LENGTH,
-        widget=forms.Textarea(attrs={"rows": 16, "spellcheck": "false", "class": "bo-code"}),
+        widget=forms.Textarea(attrs={"rows": 16, "spellcheck": "false"}),
         help_text="Sections between the house's head and foot, or a whole <mjml> document.",
     )
     note = forms.CharField(max_length=200, required=False, help_text="What was changed; for colleagues.")
