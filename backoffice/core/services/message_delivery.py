@@ -69,9 +69,6 @@ def run_send_job(job: Job, owner: str) -> dict[str, Any]:
     return {"sent": True}
 
 
-register_guard("backoffice.core.services.message_delivery.claim", Switch.SENDS)
-
-
 def claim(*, message_id: int, owner: str) -> Message | None:
     """Takes a message for sending, or settles it: held by the switch, not wanted, or not to be risked a second time."""
     with transaction.atomic():
