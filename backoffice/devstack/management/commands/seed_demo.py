@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
 from backoffice.devstack.demo.history import write_history
+from backoffice.devstack.demo.identity import write_sign_ins
 from backoffice.devstack.demo.messages import write_messages
 from backoffice.devstack.demo.migration import give_example
 from backoffice.devstack.demo.seed import write_world
@@ -43,6 +44,7 @@ class Command(BaseCommand):
         seeding = write_world(world, say=self._say)
         write_history(seeding)
         write_work(seeding)
+        write_sign_ins()
         self._say("mails, wishes and papers of some clients")
         write_messages(actor=Actor.system("seed_demo"))
         self._say("a package of a house that is taken over")
