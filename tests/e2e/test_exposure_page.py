@@ -28,7 +28,7 @@ def test_new_figures_appear_without_reloading(arrive: Arrive, world: World) -> N
 
     # then: the symbol appears by itself, and the page says how old the figures are
     page.get_by_role("rowheader", name="XAUUSD").wait_for()
-    assert page.locator("[data-risk-state]").inner_text().startswith("Live, calculated")
+    assert page.locator("[data-risk-state]").inner_text().startswith("Delayed up to 5 s, calculated")
     assert visitor.barriers() == []
 
     # when: the server answers no more
