@@ -19,7 +19,7 @@ class ReportsConfig(AppConfig):
         from backoffice.reports.definitions.daily_finance import DAILY_FINANCE
         from backoffice.reports.registry import register_report
         from backoffice.reports.services.issue import DOCUMENT_KIND
-        from backoffice.reports.services.schedules import STEP_ORDER, issue_scheduled
+        from backoffice.reports.services.schedules import STEP_ORDER, issue_scheduled, register_work
         from backoffice.ui.navigation import register_page, register_section
         from backoffice.ui.panels import register_panel
         from platform_ops.services.business_day import register_step
@@ -29,6 +29,7 @@ class ReportsConfig(AppConfig):
         register_document_kind(DocumentKind(DOCUMENT_KIND, "Issued reports", "{entity}-REP-{year}-{number:05}"))
         register_report(DAILY_FINANCE)
         register_check("reports.issued_reports_intact", checks.issued_reports_intact)
+        register_work()
         register_step("reports", STEP_ORDER, issue_scheduled, title="Reports issued")
         register_panel("reports.IssuedReport", "document", "Document", document_panel, order=10)
         register_section("reports", "Reports", "description", 70)

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 
 from backoffice.core.models import AuditRecord
+from backoffice.core.services import jobs
 from backoffice.core.types import Role
 from backoffice.kernel.errors import Denied, InvalidInput, NotFound
 from backoffice.reports.models import IssuedReport, ReportSchedule
 from backoffice.reports.renderers import pdf
-from backoffice.reports.services.schedules import issue_scheduled, set_schedule
+from backoffice.reports.services.schedules import PDF_JOB_KIND, issue_scheduled, set_schedule
 from platform_ops.models import BusinessDay, BusinessDayStep
 from platform_ops.services.business_day import step_definitions
 from tests.factories import platform
@@ -61,9 +62,15 @@ def test_each_scheduled_format_is_issued_once(broker):
     day = day_of(broker.server)
     # when
     outcome, again = issue_scheduled(day), issue_scheduled(day)
-    # then
-    assert len(outcome["issued"]) == 2
+    # then: the document is left to the workers that render, once
+    assert len(outcome["issued"]) == 1
+    assert outcome["rendering"] == ["daily_finance pdf"]
     assert again == outcome
+    assert jobs.queue_of(PDF_JOB_KIND) == "pdf"
+    assert jobs.run_ready(kind=PDF_JOB_KIND, owner="pdf worker") == 1
+    assert jobs.run_ready(kind=PDF_JOB_KIND, owner="pdf worker") == 0
+    assert issue_scheduled(day) == outcome
+    assert jobs.run_ready(kind=PDF_JOB_KIND, owner="pdf worker") == 0
     assert IssuedReport.objects.count() == 2
     assert {report.rows_digest for report in IssuedReport.objects.all()} == {IssuedReport.objects.first().rows_digest}
     assert set(ReportSchedule.objects.values_list("last_business_day", flat=True)) == {MONDAY}

@@ -48,14 +48,19 @@ SHORT_TABLE_ROWS = 8
 """A table with at most so many rows is kept on one page together with its heading."""
 
 
-def render_pdf(report: BuiltReport, stamp: Stamp) -> bytes:
-    """The document. Raises `ReportTooLong` when the report has more than `PDF_ROW_LIMIT` rows."""
+def check_length(report: BuiltReport) -> None:
+    """Raises `ReportTooLong` when the report has more than `PDF_ROW_LIMIT` rows."""
     if report.row_count > PDF_ROW_LIMIT:
         raise ReportTooLong(
             f"The report has {report.row_count:,} rows; a PDF holds at most {PDF_ROW_LIMIT:,}. Issue it as CSV.",
             rows=report.row_count,
             limit=PDF_ROW_LIMIT,
         )
+
+
+def render_pdf(report: BuiltReport, stamp: Stamp) -> bytes:
+    """The document. Raises `ReportTooLong` when the report has more than `PDF_ROW_LIMIT` rows."""
+    check_length(report)
     # Loading the layout engine takes half a second, which no process should pay that never prints.
     from backoffice.ui.renderers import pdf
 

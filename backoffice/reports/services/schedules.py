@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.apps import apps
 from django.db import transaction
 
 from backoffice.core.access import authorise
-from backoffice.core.models import LegalEntity
-from backoffice.core.services import audit
+from backoffice.core.models import Job, LegalEntity
+from backoffice.core.services import audit, jobs
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import InvalidInput, NotFound
+from backoffice.reports import rules
 from backoffice.reports.models import IssuedReport, ReportSchedule
 from backoffice.reports.registry import get_definition
-from backoffice.reports.renderers.pdf import ReportTooLong
+from backoffice.reports.renderers.pdf import ReportTooLong, check_length
 from backoffice.reports.services.issue import build_report, keep_report
 from backoffice.reports.types import BuiltReport
 
 STEP_ORDER = 60
+PDF_JOB_KIND = "reports.issue_pdf"
 
 
 def set_schedule(
@@ -67,6 +69,7 @@ def issue_scheduled(business_day: Any) -> dict[str, Any]:
         return {"issued": [], "waits_for_servers": waiting}
     issued: list[str] = []
     refused: list[str] = []
+    rendering: list[str] = []
     built: dict[str, BuiltReport] = {}
     for schedule in ReportSchedule.objects.filter(entity_id=business_day.entity_id, is_enabled=True):
         if schedule.definition not in built:
@@ -77,16 +80,62 @@ def issue_scheduled(business_day: Any) -> dict[str, Any]:
                 recorded_until=None,
                 actor=actor,
             )
-        try:
-            report = keep_report(
-                report=built[schedule.definition], format=schedule.format, actor=actor, unless_issued=True
-            )
-        except ReportTooLong as error:
-            refused.append(f"{schedule.definition} {schedule.format}: {error.message}")
+        report = built[schedule.definition]
+        if schedule.format == IssuedReport.Format.PDF:
+            try:
+                check_length(report)
+            except ReportTooLong as error:
+                refused.append(f"{schedule.definition} {schedule.format}: {error.message}")
+                continue
+            rendering.append(_enqueue_pdf(schedule, report))
             continue
-        issued.append(report.file_name)
+        issued.append(keep_report(report=report, format=schedule.format, actor=actor, unless_issued=True).file_name)
         _mark_issued(schedule.pk, business_day.day)
-    return {"issued": issued, **({"refused": refused} if refused else {})}
+    return {
+        "issued": issued,
+        **({"rendering": rendering} if rendering else {}),
+        **({"refused": refused} if refused else {}),
+    }
+
+
+def _enqueue_pdf(schedule: ReportSchedule, report: BuiltReport) -> str:
+    """Has the document rendered by the workers that are there for it, of exactly what was recorded by now.
+
+    The key holds the digest of the rows: the same rows are rendered once, a day that changed is rendered anew.
+    """
+    digest = rules.rows_digest(report)
+    jobs.enqueue(
+        kind=PDF_JOB_KIND,
+        key=f"{schedule.pk}:{report.as_of.isoformat()}:{digest[:32]}",
+        payload={
+            "schedule_id": schedule.pk,
+            "as_of": report.as_of.isoformat(),
+            "recorded_until": report.recorded_until.isoformat(),
+        },
+    )
+    return f"{schedule.definition} {schedule.format}"
+
+
+def run_pdf_job(job: Job, owner: str) -> dict[str, Any]:
+    """Renders and issues the document of a job. A second run finds it issued and returns the same."""
+    schedule = ReportSchedule.objects.get(pk=job.payload["schedule_id"])
+    day = date.fromisoformat(job.payload["as_of"])
+    actor = Actor.system("business_day")
+    report = build_report(
+        definition=schedule.definition,
+        entity_id=schedule.entity_id,
+        as_of=day,
+        recorded_until=datetime.fromisoformat(job.payload["recorded_until"]),
+        actor=actor,
+    )
+    issued = keep_report(report=report, format=schedule.format, actor=actor, unless_issued=True)
+    _mark_issued(schedule.pk, day)
+    return {"issued": issued.file_name}
+
+
+def register_work() -> None:
+    """Documents are rendered by workers of their own queue, whose memory is given back."""
+    jobs.register_runner(PDF_JOB_KIND, run_pdf_job, queue="pdf")
 
 
 def servers_not_ready(*, entity_id: int, day: date, except_server_id: int) -> list[str]:
