@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from backoffice.core.file_views import stored_file
 from backoffice.core.health import healthz, readyz
@@ -23,6 +24,7 @@ urlpatterns = [
     path("account/", include("allauth.urls")),
     path("portal/", include("backoffice.portal.urls")),
     path("api/v1/", include("backoffice.api.urls")),
+    path("api/docs/", RedirectView.as_view(pattern_name="docs")),
     path("files/<uuid:public_id>/", stored_file, name="stored_file"),
     path("mail/unsubscribe/<str:token>/", unsubscribe_page, name="unsubscribe"),
     path("reports/", include("backoffice.reports.urls")),

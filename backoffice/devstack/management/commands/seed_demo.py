@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
+from backoffice.devstack.demo.api import introduce_other_systems
 from backoffice.devstack.demo.history import write_history
 from backoffice.devstack.demo.identity import write_sign_ins
 from backoffice.devstack.demo.messages import write_messages
@@ -49,6 +50,7 @@ class Command(BaseCommand):
         write_messages(actor=Actor.system("seed_demo"))
         self._say("a package of a house that is taken over")
         give_example(entity=seeding.entity, brand=seeding.brand)
+        introduce_other_systems(entity=seeding.entity, actor=Actor.system("seed_demo"))
         self._say(f"done in {time.monotonic() - started:.0f} s")
 
     def _say(self, message: str) -> None:
