@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -22,9 +23,11 @@ from backoffice.migration.permissions import GIVE_PACKAGE, VIEW_PACKAGES
 from backoffice.migration.services import packages
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, moment_column, number_column, text_column
+from backoffice.ui.formats import currency_digits, format_decimal
 from backoffice.ui.panels import register_panel
 from backoffice.ui.renderers.csv import render_csv
 from backoffice.ui.views import DeskActionView, DeskPage, register_desk_page
+from funding.ledger.chart import AccountKind
 
 STATE_TONES = {
     "given": "info",
@@ -52,6 +55,7 @@ class GivePackage(DeskActionView):
     """Keeps a package and has it checked."""
 
     slug, title, capability = "give", "Bring a package in", GIVE_PACKAGE
+    template_name = "platform_ops/upload.html"
     form_class = PackageForm
     needs_confirmation = False
     explanation = (
@@ -209,6 +213,27 @@ class MigrationPackageAdmin(DeskModelAdmin):
         return self.fields
 
 
+def _balances(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The balances that the package moves, as people read them."""
+    titles = dict(AccountKind.choices)
+    rows = []
+    for item in report.get("balances", []):
+        if item["before"] == item["after"] or not report.get("ok"):
+            continue
+        digits = currency_digits(item["currency"])
+        before, after = Decimal(item["before"]), Decimal(item["after"])
+        rows.append(
+            {
+                "title": str(titles.get(item["kind"], item["kind"])),
+                "currency": item["currency"],
+                "before": format_decimal(before, digits),
+                "after": format_decimal(after, digits),
+                "difference": format_decimal(after - before, digits),
+            }
+        )
+    return rows
+
+
 def report_panel(package: MigrationPackage, actor: Actor) -> SafeString | str:
     """What the check or the application said, or how far it is."""
     report = package.report or {}
@@ -217,6 +242,7 @@ def report_panel(package: MigrationPackage, actor: Actor) -> SafeString | str:
         "report": report,
         "problems": report.get("problems", [])[:PROBLEMS_SHOWN],
         "shown": PROBLEMS_SHOWN,
+        "balances": _balances(report),
         "is_running": package.state in ("given", "queued"),
         "progress": packages.progress_of(package.pk) if package.state in ("given", "queued") else {},
         "json_url": PackageReport.url(package_id=package.pk, kind="json"),

@@ -390,3 +390,9 @@ def rows_of(content: str, column: str, values: list[str]) -> list[tuple[str, int
     """The good rows whose column holds one of the values."""
     query = f"SELECT payload->>%s, row FROM {STAGE} WHERE content = %s AND payload->>%s = ANY(%s) AND NOT is_bad ORDER BY row"
     return [(str(value), int(row)) for value, row in _found(query, [column, content, column, values])]
+
+
+def bad_rows() -> dict[str, int]:
+    """How many rows of each content are refused."""
+    query = f"SELECT content, count(*) FROM {STAGE} WHERE is_bad GROUP BY content"
+    return {str(content): int(count) for content, count in _found(query, [])}

@@ -170,6 +170,7 @@ def test_the_pages_show_the_report_and_hand_it_out(
     # then
     assert "The check runs." in waiting
     assert "This is not an e-mail address." in shown
+    assert "Ledger balances that change" not in shown
     assert "<b>house" not in shown
     report = client.get(reverse("admin:migration_report", args=[package.pk, "json"]))
     assert json.loads(report.content)["problem_count"] == 1

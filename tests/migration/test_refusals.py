@@ -275,6 +275,7 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         ("client_referrals.csv", 2, "partner"),
     }
     assert report.problem_count == 4
+    assert {item.content: item.refused for item in report.files if item.refused}["clients"] == 1
 
 
 def test_problems_are_all_counted_and_the_first_thousand_told(tmp_path: Path) -> None:

@@ -340,10 +340,14 @@ def _compare(files: dict[str, PackageFile], report: Report, problems: Problems) 
                 )
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT account.kind, account.currency, sum(balance.balance)::text FROM ledger_ledgeraccount account"
+            "SELECT account.kind, account.currency, sum(balance.balance) FROM ledger_ledgeraccount account"
             " JOIN ledger_accountbalance balance ON balance.account_id = account.id GROUP BY 1, 2 ORDER BY 1, 2"
         )
-        report.balances = [BalanceRow(kind, currency, "0", after) for kind, currency, after in cursor.fetchall()]
+        report.balances = [
+            BalanceRow(kind, currency, "0", f"{after.normalize():f}")
+            for kind, currency, after in cursor.fetchall()
+            if after
+        ]
 
 
 def _load_private_files(package: Package, file: PackageFile, problems: Problems) -> FileCounts:

@@ -289,6 +289,9 @@ ORDER BY 1 LIMIT %(limit)s
 
 def _describe(report: Report, run: Run, entity: LegalEntity, before: dict[tuple[str, str], Decimal]) -> None:
     after = _balances(entity)
+    bad = staging.bad_rows()
+    for content, counts in run.counts.items():
+        counts.refused = max(counts.refused, bad.get(content, 0))
     report.files = [run.counts[content] for content in CONTENTS if content in run.counts]
     report.balances = [
         BalanceRow(kind, currency, _plain(before.get((kind, currency))), _plain(after.get((kind, currency))))
