@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("[a-z]*/**/README.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 MANAGE = re.compile(r"manage\.py (?:devstack exec (?:--data \S+ )?-- python manage\.py )?([a-z][a-z_]+)")
-OUR_VARIABLE = re.compile(r"\b(?:BACKOFFICE_[A-Z_]+|DATABASE_URL|REDIS_URL|SAMPLE_DATA_DIR)\b")
+OUR_VARIABLE = re.compile(r"\b(?:BACKOFFICE_[A-Z0-9_]+|DATABASE_URL|REDIS_URL|SAMPLE_DATA_DIR)\b")
 # Set by the product for its own processes, or by a test; nobody configures them.
-INTERNAL_VARIABLES = {"BACKOFFICE_DEVSTACK", "BACKOFFICE_PORT"}
+INTERNAL_VARIABLES = {"BACKOFFICE_DEVSTACK", "BACKOFFICE_PORT", "BACKOFFICE_STREAMS_PORT"}
 ROOMS = ("backoffice", "crm", "platform_ops", "funding", "ib", "risk", "marketing")
 
 
@@ -44,7 +44,7 @@ def test_every_variable_that_the_product_reads_is_explained_and_no_other() -> No
         name
         for path in sources
         for name in re.findall(
-            r"""(?:environ[^"'\n]*|env_\w+\(|VARIABLE = )["']([A-Z_]+)["']""", path.read_text("utf-8")
+            r"""(?:environ[^"'\n]*|env_\w+\(|VARIABLE = )["']([A-Z0-9_]+)["']""", path.read_text("utf-8")
         )
         if OUR_VARIABLE.fullmatch(name)
     }
