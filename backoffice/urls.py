@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -29,3 +30,6 @@ urlpatterns = [
     path("mail/unsubscribe/<str:token>/", unsubscribe_page, name="unsubscribe"),
     path("reports/", include("backoffice.reports.urls")),
 ]
+if settings.ANYMAIL.get("WEBHOOK_SECRET"):
+    # Bounces and complaints, reported by the mail provider; without a secret anybody could report them.
+    urlpatterns.append(path("mail/events/", include("anymail.urls")))

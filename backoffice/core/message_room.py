@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from anymail.signals import EventType, RejectReason, tracking
 from django.db.models import Q
 
 from backoffice.core import account_mails
@@ -9,7 +12,7 @@ from backoffice.core.access import declare_capability, register_scope, role_enti
 from backoffice.core.schedule import register_periodic
 from backoffice.core.services import message_delivery
 from backoffice.core.services.jobs import register_runner
-from backoffice.core.services.messages import SEND_JOB_KIND
+from backoffice.core.services.messages import SEND_JOB_KIND, record_delivery_event
 from backoffice.core.types import Actor, Role
 
 ADMINISTRATOR, AUDITOR, COMPLIANCE = Role.ADMINISTRATOR.value, Role.AUDITOR.value, Role.COMPLIANCE.value
@@ -36,6 +39,21 @@ def register() -> None:
     register_runner(SEND_JOB_KIND, message_delivery.run_send_job)
     register_periodic("core.held_messages", "backoffice.core.tasks.settle_messages", 5)
     account_mails.register()
+    tracking.connect(_provider_reported, dispatch_uid="core.provider_reported")
+
+
+def _provider_reported(*, event: Any, **_: Any) -> None:
+    """What anymail's webhook views hand on of a provider's report; they have checked the provider's secret."""
+    is_soft = event.event_type == EventType.BOUNCED and event.reject_reason not in (None, RejectReason.BOUNCED)
+    names = {EventType.BOUNCED: "bounced", EventType.COMPLAINED: "complained", EventType.UNSUBSCRIBED: "unsubscribed"}
+    if event.event_type not in names or is_soft:
+        return
+    record_delivery_event(
+        public_id=str((event.metadata or {}).get("message", "")),
+        provider_id=str(event.message_id or ""),
+        event=names[event.event_type],
+        detail="Reported by the mail provider",
+    )
 
 
 def _of_every_brand(actor: Actor) -> Q | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import smtplib
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.exceptions import SuspiciousOperation
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import DatabaseError, IntegrityError, transaction
 from django.test import Client as Browser
@@ -713,3 +716,36 @@ def test_the_reset_page_and_its_mail_speak_the_persons_brand(client: Browser, pe
     assert (message.entity_id, message.brand_id, message.category) == (person.entity_id, person.brand_id, "security")
     assert "/account/password/reset/key/" in sent.body
     assert message.variables == ""
+
+
+def test_a_bounce_that_the_provider_posts_stops_the_address(person: Client, settings: Settings, rf: Any) -> None:
+    from anymail.webhooks.postmark import PostmarkTrackingWebhookView
+
+    settings.ANYMAIL = {"WEBHOOK_SECRET": "user:secret"}
+    message = receipt(person)
+    mails()
+    report = {
+        "RecordType": "Bounce",
+        "Type": "HardBounce",
+        "MessageID": "pm-1",
+        "Email": person.email,
+        "BouncedAt": "2026-03-02T10:00:00Z",
+        "Metadata": {"message": str(message.public_id)},
+    }
+    view = PostmarkTrackingWebhookView.as_view()
+
+    def post(login: str) -> int:
+        basic = "Basic " + base64.b64encode(login.encode()).decode()
+        request = rf.post("/x", json.dumps(report), content_type="application/json", HTTP_AUTHORIZATION=basic)
+        return int(view(request).status_code)
+
+    with pytest.raises(SuspiciousOperation):
+        post("user:wrong")
+    assert state_of(message) == "sent"
+    for _ in range(2):
+        assert post("user:secret") == 200
+
+    assert state_of(message) == "bounced"
+    assert [entry.scope for entry in Suppression.objects.all()] == ["all"]
+    report["Metadata"] = {"message": "nonsense"}
+    assert post("user:secret") == 200

@@ -230,7 +230,8 @@ def _register_authenticators() -> None:
 
     def rows() -> models.QuerySet[Any]:
         text = Cast("data", models.TextField())
-        return Authenticator.objects.annotate(_sealed=text).filter(_sealed__contains=f'"{PREFIX}:')
+        found: models.QuerySet[Any] = Authenticator.objects.annotate(_sealed=text)
+        return found.filter(_sealed__contains=f'"{PREFIX}:')
 
     def under(key_id: str) -> Q:
         return Q(_sealed__contains=f'"{PREFIX}:{key_id}:')

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -135,7 +136,10 @@ def record_delivery_event(*, provider_id: str = "", public_id: str = "", event: 
     """
     from backoffice.core.services import consents  # consents read messages, too
 
-    lookup: dict[str, Any] = {"public_id": public_id} if public_id else {"provider_id": provider_id}
+    try:
+        lookup: dict[str, Any] = {"public_id": UUID(public_id)} if public_id else {"provider_id": provider_id}
+    except ValueError:
+        return False
     if not any(lookup.values()) or event not in ("bounced", "complained", "unsubscribed", "failed"):
         return False
     with transaction.atomic():
