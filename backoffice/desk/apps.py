@@ -51,7 +51,7 @@ class DeskConfig(AppConfig):
         register_section("organisation", "Organisation", "apartment", 90)
         for order, (title, model, capability) in enumerate(ORGANISATION_PAGES, start=1):
             register_page("organisation", title, f"admin:core_{model}_changelist", capability, order * 10)
-        register_page("organisation", "Access review", "admin:organisation_access_review", "core.review_access", 88)
+        register_page("organisation", "Access review", "admin:organisation_access_review", "core.review_access", 115)
         cards.register()
         change_panels.register()
         inbox_pages.register()
