@@ -71,7 +71,10 @@ def test_two_that_take_the_same_item_one_gets_it() -> None:
     item = alarm()
     ann, bob = (make_actor(person("finance", name=name)) for name in ("ann", "bob"))
 
-    results = at_once(*(lambda who=who: work_items.take_item(item_id=item.pk, actor=who) for who in (ann, bob)))
+    results = at_once(
+        lambda: work_items.take_item(item_id=item.pk, actor=ann),
+        lambda: work_items.take_item(item_id=item.pk, actor=bob),
+    )
 
     assert [isinstance(result, Conflict) for result in results].count(True) == 1
     assert item.events.filter(kind="taken").count() == 1

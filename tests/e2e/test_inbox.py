@@ -53,6 +53,7 @@ def test_an_item_is_taken_by_keyboard_and_leads_to_where_it_is_solved(arrive: Ar
     page.keyboard.press("t")
     expect(page.get_by_text("1 item taken.")).to_be_visible()
     # then it is the viewer's, and Enter opens it with the action that solves it
+    page.wait_for_load_state()
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Where it is solved")).to_be_visible()

@@ -19,6 +19,7 @@ from backoffice.core.access import authorise, holds
 from backoffice.core.inbox import Tab, badge_count, counts_for, delivery_of, items_for, kinds_for
 from backoffice.core.models import Severity, WorkDelivery, WorkItem
 from backoffice.core.services import work_items
+from backoffice.core.services.work_delivery import is_muted_now
 from backoffice.core.types import STAFF_ROLES, Actor
 from backoffice.desk.admin.inbox import SEVERITY_TONES, STATE_TONES, WORK, kind_label
 from backoffice.kernel import clock
@@ -159,7 +160,7 @@ def _filtered(items: QuerySet[WorkItem], filters: Mapping[str, Any]) -> QuerySet
     elif only == "free":
         items = items.filter(state=WorkItem.State.OPEN)
     elif only == "muted":
-        items = items.filter(is_muted=True).exclude(state=WorkItem.State.CLOSED)
+        items = items.filter(is_muted_now()).exclude(state=WorkItem.State.CLOSED)
     return items
 
 
@@ -216,7 +217,7 @@ class DeliverySettings(DeskActionView):
     """How the viewer hears of new items."""
 
     desk, slug, title, button, capability = "work", "delivery", "How I am told", "Save", VIEW
-    form_class = DeliveryForm
+    form_class = DeliveryForm  # type: ignore[assignment]  # a form of the model, made in make_form
     needs_confirmation = False
     explanation = (
         "The figure in the header is always there. An item reaches you once, and once more if it is escalated."
