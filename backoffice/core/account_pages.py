@@ -41,9 +41,11 @@ def _own(request: HttpRequest) -> Actor:
 def own_sessions(request: HttpRequest) -> HttpResponse:
     """Where the person is signed in, and what happened with the login lately."""
     actor = _own(request)
+    current = request.session.session_key
+    held = list(sessions.own_sessions(actor=actor)[:SHOWN_SESSIONS])
     context = {
-        "open_sessions": sessions.own_sessions(actor=actor)[:SHOWN_SESSIONS],
-        "current_key": request.session.session_key,
+        "open_sessions": sorted(held, key=lambda each: each.session_key != current),
+        "current_key": current,
         "events": login_events.own_events(actor=actor)[:SHOWN_EVENTS],
     }
     return TemplateResponse(request, "account/sessions.html", context)
