@@ -130,7 +130,7 @@ class AgreementSerializer(serializers.ModelSerializer[Agreement]):
     @extend_schema_field(ValiditySerializer)
     def get_validity(self, agreement: Agreement) -> Any:
         """From when to when it binds."""
-        return ValiditySerializer(agreement.validity).data
+        return ValiditySerializer().to_representation(agreement.validity)
 
 
 class PartnerFilter(filters.FilterSet):
@@ -270,7 +270,7 @@ class ReferralSerializer(serializers.ModelSerializer[ClientReferral]):
     @extend_schema_field(ValiditySerializer)
     def get_validity(self, referral: ClientReferral) -> Any:
         """From when to when it counts."""
-        return ValiditySerializer(referral.validity).data
+        return ValiditySerializer().to_representation(referral.validity)
 
 
 class ReferSerializer(StrictSerializer):

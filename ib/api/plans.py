@@ -64,7 +64,7 @@ class VersionSerializer(serializers.ModelSerializer[PlanVersion]):
     @extend_schema_field(ValiditySerializer)
     def get_validity(self, version: PlanVersion) -> Any:
         """From when to when it pays; nothing for a draft."""
-        return ValiditySerializer(version.validity).data
+        return ValiditySerializer().to_representation(version.validity)
 
 
 class NewRuleSerializer(StrictSerializer):

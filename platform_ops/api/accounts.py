@@ -351,7 +351,7 @@ class DimensionSerializer(serializers.ModelSerializer[AccountDimension]):
     @extend_schema_field(ValiditySerializer)
     def get_validity(self, dimension: AccountDimension) -> Any:
         """From when to when it holds."""
-        return ValiditySerializer(dimension.validity).data
+        return ValiditySerializer().to_representation(dimension.validity)
 
 
 class DimensionViewSet(ScopedReadOnlyViewSet):

@@ -294,7 +294,7 @@ class SymbolSpecSerializer(serializers.ModelSerializer[SymbolSpec]):
     @extend_schema_field(ValiditySerializer)
     def get_validity(self, spec: SymbolSpec) -> Any:
         """From when to when it holds."""
-        return ValiditySerializer(spec.validity).data
+        return ValiditySerializer().to_representation(spec.validity)
 
 
 class SymbolCodeFilter(filters.FilterSet):

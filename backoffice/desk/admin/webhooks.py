@@ -304,7 +304,7 @@ class WebhookDeliveryAdmin(DeskModelAdmin):
         ("Record", {"fields": (("created_at", "delivered_at", "round"),)}),
     )
     empty_text = "Nothing was sent yet."
-    event_shown = link_column("event", title="Event")
+    event_shown = link_column("event", title="Event", label="topic")
     endpoint_shown = link_column("endpoint", title="Endpoint")
     state_shown = badge_column(
         "state", title="State", tones={"delivered": "good", "dead": "bad", "pending": "info"}, order="state"
