@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.db.models import Q
+from django.db.models import CharField, Q
+from django.db.models.functions import Cast
 
 from backoffice.core.access import declare_capability, register_scope, role_entity_scope
 from backoffice.core.models.switches import Switch
@@ -111,7 +112,17 @@ def _keys_of_colleagues(actor: Actor) -> Q | None:
 
 
 def _acts_of_no_entity(actor: Actor) -> Q | None:
-    return Q(entity__isnull=True) if actor.has_role(ADMINISTRATOR, AUDITOR) else None
+    """Acts that concern the whole broker. What was done to a login concerns the entities of that person alone."""
+    if not actor.has_role(ADMINISTRATOR, AUDITOR):
+        return None
+    of_nobody = Q(entity__isnull=True) & ~Q(object_type="core.user")
+    if not actor.entity_ids:
+        return of_nobody
+    from backoffice.core.models import User
+
+    members = User.entities.through.objects.filter(legalentity__in=actor.entity_ids)
+    as_text = members.annotate(person=Cast("user_id", CharField())).values("person")
+    return of_nobody | Q(entity__isnull=True, object_type="core.user", object_id__in=as_text)
 
 
 def _of_the_whole_broker(actor: Actor) -> Q | None:

@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import flatten_fieldsets, label_for_field
+from django.contrib.admin.utils import flatten_fieldsets, get_fields_from_path, label_for_field
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.paginator import Paginator
 from django.db import models
@@ -47,6 +47,7 @@ from backoffice.ui.views import DeskActionView
 
 LIST_COUNT_LIMIT = 10_000
 HISTORY_LIMIT = 200
+FILTER_CHOICE_LIMIT = 500
 
 
 class BoundedPaginator(Paginator):
@@ -59,6 +60,17 @@ class BoundedPaginator(Paginator):
         """The number of rows, or one more than the limit where there are more."""
         rows: Any = self.object_list
         return int(rows.order_by()[: LIST_COUNT_LIMIT + 1].count()) if isinstance(rows, QuerySet) else len(rows)
+
+
+class ScopedRelatedFilter(admin.RelatedFieldListFilter):
+    """A filter by a related object that offers only objects which the viewer may see on their own page."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        """Those of the related model's desk page, in its order."""
+        rows = choices_of(field.remote_field.model, actor_of(request), model_admin.admin_site)
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        rows = rows.order_by(*ordering) if ordering else rows
+        return [(row.pk, str(row)) for row in rows[:FILTER_CHOICE_LIMIT]]
 
 
 class DeskModelAdmin(ModelAdmin):
@@ -155,6 +167,15 @@ class DeskModelAdmin(ModelAdmin):
             rows = rows.prefetch_related(*self.list_prefetch_related)
         ordering = self.get_ordering(request)
         return rows.order_by(*ordering) if ordering else rows
+
+    def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
+        """A filter by a related object offers only what the viewer may see: names alone would tell of other entities."""
+        return [
+            (item, ScopedRelatedFilter)
+            if isinstance(item, str) and get_fields_from_path(self.model, item)[-1].is_relation
+            else item
+            for item in super().get_list_filter(request)
+        ]
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Choices of a field are limited to what the actor may see on that object's own page."""
