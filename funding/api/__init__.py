@@ -175,9 +175,10 @@ class PostResultsView(ApiView):
 
 def register() -> None:
     """Puts the desk's endpoints on the API. Called once, when the process starts."""
-    from funding.api import topics
+    from funding.api import finance, topics
 
     topics.register()
+    finance.register()
     register_endpoint("deposits/", DepositsView, "deposits")
     register_endpoint("withdrawals/", WithdrawalsView, "withdrawals")
     register_endpoint("trading-results/post/", PostResultsView, "post-trading-results")
