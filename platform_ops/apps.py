@@ -13,11 +13,12 @@ class PlatformOpsConfig(AppConfig):
     def ready(self) -> None:
         """Declares the desk's verbs, scopes and proofs."""
         from backoffice.core.bench import register_suite
-        from platform_ops import api, checks, permissions, screens
+        from platform_ops import api, change_kinds, checks, permissions, screens
         from platform_ops.services import work
 
         permissions.register()
         checks.register()
+        change_kinds.register()
         work.register()
         screens.register()
         api.register()

@@ -18,6 +18,7 @@ REBUILD_PROJECTIONS = "platform.rebuild_projections"
 MANAGE_CATALOGUE = "platform.manage_catalogue"
 RUN_BUSINESS_DAY = "platform.run_business_day"
 HOLD_BUSINESS_DAY = "platform.hold_business_day"
+APPROVE_SPECIFICATIONS = "platform.approve_specifications"
 
 # Roles that see every account of their legal entities, also those that no client has yet.
 WHOLE_ENTITY_ROLES = (
@@ -51,6 +52,7 @@ def register() -> None:
     declare_capability(LOAD_RATES, (*_OPERATORS, Role.FINANCE))
     declare_capability(REBUILD_PROJECTIONS, _OPERATORS)
     declare_capability(MANAGE_CATALOGUE, _OPERATORS)
+    declare_capability(APPROVE_SPECIFICATIONS, (*_OPERATORS, Role.DEALING))
     declare_capability(RUN_BUSINESS_DAY, (*_OPERATORS, Role.FINANCE))
     declare_capability(HOLD_BUSINESS_DAY, (Role.FINANCE, Role.ADMINISTRATOR))
     for label, (account_path, entity_path) in _SCOPED.items():

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.urls import reverse
 
 from backoffice.core.types import Actor
+from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin, DeskTabularInline
 from backoffice.ui.columns import link_column, moment_column, number_column, state_column, text_column
 from backoffice.ui.views import DeskActionView
 from platform_ops.models import DailyPrice, FxReferenceRate, Quote, ServerSymbol, Symbol, SymbolGroup, SymbolSpec, Trade
-from platform_ops.permissions import MAP_SYMBOLS, VIEW_PLATFORM
+from platform_ops.permissions import MANAGE_CATALOGUE, MAP_SYMBOLS, VIEW_PLATFORM
+from platform_ops.services.catalogue import Specification
+from platform_ops.services.specifications import request_specification, specification_at
 from platform_ops.services.symbols import map_server_symbol
+from platform_ops.specification_rules import LABELS, specification_terms
 
 
 class MapSymbolForm(forms.Form):
@@ -92,6 +98,83 @@ class ServerSymbolAdmin(DeskModelAdmin):
     first_seen_shown = moment_column("first_seen_at", title="First seen", order="first_seen_at")
 
 
+class SpecificationForm(forms.Form):
+    """How a symbol is traded from a moment on."""
+
+    valid_from = forms.DateTimeField(
+        label="From (UTC)",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"],
+    )
+    digits = forms.IntegerField(min_value=0, max_value=8)
+    contract_size = forms.DecimalField(max_digits=20, decimal_places=8)
+    pip_size = forms.DecimalField(max_digits=24, decimal_places=10)
+    profit_mode = forms.ChoiceField(choices=SymbolSpec.ProfitMode.choices)
+    margin_currency = forms.CharField(max_length=5)
+    leverage_maximum = forms.IntegerField(min_value=1, required=False, label="Highest leverage")
+    lots_minimum = forms.DecimalField(max_digits=20, decimal_places=8, label="Smallest volume, lots")
+    lots_maximum = forms.DecimalField(max_digits=20, decimal_places=8, label="Largest volume, lots")
+    lots_step = forms.DecimalField(max_digits=20, decimal_places=8, label="Volume step, lots")
+    swap_long_points = forms.DecimalField(max_digits=14, decimal_places=4, label="Swap long, points")
+    swap_short_points = forms.DecimalField(max_digits=14, decimal_places=4, label="Swap short, points")
+    triple_swap_weekday = forms.TypedChoiceField(
+        coerce=int,
+        choices=list(enumerate(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday"))),
+        label="Triple swap on",
+    )
+    spread_points = forms.DecimalField(max_digits=14, decimal_places=2, min_value=0, label="Spread, points")
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=500)
+
+    def clean_valid_from(self) -> Any:
+        """In UTC."""
+        return self.cleaned_data["valid_from"].replace(tzinfo=UTC)
+
+
+class SpecifySymbol(DeskActionView):
+    """Asks for another specification."""
+
+    slug, title, button, capability = "specify", "Change the specification", "Change specification", MANAGE_CATALOGUE
+    form_class = SpecificationForm
+    success_message = "Drafted. Look at what it changes, and hand it in: another person, or a policy, approves it."
+
+    def initial(self, actor: Actor) -> dict[str, Any]:
+        """The specification that counts now, from the next full hour on."""
+        soon = (clock.now() + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
+        standing = specification_at(symbol_id=self.target.pk, moment=soon)
+        return {"valid_from": soon, **(specification_terms(standing) if standing else {})}
+
+    def describe(self, actor: Actor, data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+        """What becomes of what."""
+        standing = specification_at(symbol_id=self.target.pk, moment=data["valid_from"])
+        old = specification_terms(standing) if standing else {}
+        new = specification_terms(self._specification(data))
+        return [
+            ("Symbol", str(self.target)),
+            ("From", f"{data['valid_from']:%Y-%m-%d %H:%M} UTC, until further notice"),
+            *((LABELS[name], f"{old.get(name, '—')} → {new[name]}") for name in LABELS if new[name] != old.get(name)),
+            ("What happens", "A change request is drafted, with a preview of the open positions. Nothing changes yet."),
+        ]
+
+    def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
+        """Drafts the change request."""
+        return request_specification(
+            symbol_id=self.target.pk,
+            specification=self._specification(data),
+            valid_from=data["valid_from"],
+            actor=actor,
+            reason=data["reason"],
+            submit=False,
+        )
+
+    def success_url(self, result: Any) -> str:
+        """To the request, with its diff and its impact."""
+        return reverse("admin:core_changerequest_change", args=[result.pk])
+
+    @staticmethod
+    def _specification(data: Mapping[str, Any]) -> Specification:
+        return Specification(**{name: data[name] for name in LABELS})
+
+
 class SpecificationInline(DeskTabularInline):
     """The specifications of a symbol over time."""
 
@@ -113,6 +196,7 @@ class SymbolAdmin(DeskModelAdmin):
     list_filter = ("asset_class", "group", "profit_currency")
     search_fields = ("code", "name")
     inlines = (SpecificationInline,)
+    object_actions = (SpecifySymbol,)
     empty_text = "No symbol yet."
 
     group_shown = text_column("group", title="Group", order="group__code")
