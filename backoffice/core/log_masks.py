@@ -80,7 +80,7 @@ _OWN_KEYS = frozenset({"timestamp", "level", "logger", "request_id", "correlatio
 _DATABASE_DETAIL = re.compile(r"DETAIL:.*")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,6}")
 _URL_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@:]{0,200}:[^\s/@]{1,200}@")
-_SCHEME_TOKEN = re.compile(r"\b(Bearer|Basic|Token|Digest|ApiKey)\s+[A-Za-z0-9._~+/=:-]{6,}", re.IGNORECASE)
+_SCHEME_TOKEN = re.compile(r"\b(Bearer|Basic|Token|ApiKey)\s+[A-Za-z0-9._~+/=:-]{6,}", re.IGNORECASE)
 _HEADER = re.compile(
     r"(?i)(\b(?:proxy-)?authorization|\bcookie|\bset-cookie|\bx-api-key|\bx-csrftoken)(['\"]?\s*[:=]\s*)[^\r\n]+"
 )
@@ -154,7 +154,7 @@ def _iban(match: re.Match[str]) -> str:
     return match[0]
 
 
-_MARKS = ("@", ":", "=", "+", "/", "eyJ", "earer", "oken", "asic", "igest", "pikey", "piKey")
+_MARKS = ("@", ":", "=", "+", "/", "eyJ", "earer", "oken", "asic", "pikey", "piKey")
 _HAS_DIGITS = re.compile(r"\d[\d ()-]{7,}|[A-Z]{2}\d{2}")
 _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (_DATABASE_DETAIL, f"DETAIL: {REMOVED}"),

@@ -147,10 +147,15 @@ def test_animated_pictures_are_refused() -> None:
         assert refused(out.getvalue()) == "picture_moves"
 
 
-def test_a_picture_cut_short_is_refused() -> None:
-    whole = picture(size=(400, 400))
+@pytest.mark.parametrize("is_forgiving", [True, False])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_cut_short_is_refused(kind: str, is_forgiving: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where another library told the decoder to forgive, as the PDF renderer does."""
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", is_forgiving)
+    whole = picture(kind, size=(400, 400))
 
     assert refused(whole[: len(whole) // 2]) == "picture_damaged"
+    assert refused(whole[:-14]) == "picture_damaged"
 
 
 @pytest.mark.parametrize(

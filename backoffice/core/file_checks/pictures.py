@@ -17,12 +17,17 @@ _SAVE_OPTIONS: dict[str, dict[str, object]] = {
     PNG: {"optimize": False},
     WEBP: {"quality": JPEG_QUALITY, "method": 3},
 }
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+_PNG_END = b"IEND\xaeB`\x82"
+_RIFF_HEAD = 8
 # What each format can hold without loss of what one sees.
 _MODES = {JPEG: ("L", "RGB"), PNG: ("L", "LA", "RGB", "RGBA"), WEBP: ("RGB", "RGBA")}
 
 
 def rewrite_picture(data: bytes, *, kind: str, max_pixels: int) -> CheckedFile:
     """The picture as its bare pixels, upright. Raises Refusal when it is too big, moves, or cannot be decoded."""
+    if not _is_whole(data, kind):
+        raise Refusal("picture_damaged", "The picture cannot be read to its end.")
     try:
         with Image.open(BytesIO(data), formats=[_FORMATS[kind]]) as picture:
             _measure(picture, kind, max_pixels)
@@ -37,6 +42,15 @@ def rewrite_picture(data: bytes, *, kind: str, max_pixels: int) -> CheckedFile:
     target = BytesIO()
     bare.save(target, format=_FORMATS[kind], **_SAVE_OPTIONS[kind])  # type: ignore[arg-type]
     return CheckedFile(data=target.getvalue(), content_type=kind, width=bare.width, height=bare.height)
+
+
+def _is_whole(data: bytes, kind: str) -> bool:
+    """Whether the picture's end is there. The decoder is not asked: the PDF renderer has it forgive cut pictures."""
+    if kind == JPEG:
+        return data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
+    if kind == PNG:
+        return _PNG_END in data
+    return len(data) >= _RIFF_HEAD + int.from_bytes(data[4:_RIFF_HEAD], "little")
 
 
 def _measure(picture: Image.Image, kind: str, max_pixels: int) -> None:
