@@ -3,7 +3,8 @@
   "use strict";
 
   const PREFIX_MS = 1500;
-  let prefixAt = 0;
+  // Before any time: a letter in the first moments of a page is no second letter.
+  let prefixAt = -Infinity;
 
   function isTyping(target) {
     return target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName);
@@ -59,7 +60,7 @@
   document.addEventListener("keydown", (event) => {
     if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.timeStamp - prefixAt < PREFIX_MS && /^[a-z]$/.test(event.key)) {
-      prefixAt = 0;
+      prefixAt = -Infinity;
       event.preventDefault();
       go(event.key);
     } else if (event.key === "g") {
