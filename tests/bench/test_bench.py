@@ -55,6 +55,7 @@ def tables_with_rows() -> set[str]:
         ),
         ("ingest", {"ingest: deals only", "ingest: deals, trades, positions", "ingest: all duplicates"}),
         ("exposure", {"exposure of 20,000 positions"}),
+        ("streams", {"an announcement to 60 streams"}),
     ],
 )
 def test_a_suite_runs_its_contenders_agree_and_it_leaves_nothing_behind(suite: str, jobs: set[str]) -> None:
