@@ -48,6 +48,10 @@ class Run:
     created_versions: dict[int, Any] = field(default_factory=dict)
     """Plan versions of this package, which are published once their rules are in."""
     progress: Callable[[str, int], None] = lambda content, rows: None
+    only_brand: list[int | None] = field(default_factory=list)
+    """The entity's brand where it has exactly one; asked once."""
+    account_types: dict[int, int | None] = field(default_factory=dict)
+    """Account types of groups; each asked once."""
 
     def refuse(self, content: str, row: int, code: str, message: str, mend: str, *, name: str, value: object) -> None:
         """Notes a row that contradicts what the back office holds."""
@@ -430,10 +434,11 @@ def _account_group(run: Run, row: Row, ids: Ids) -> dict[str, Any] | None:
 def _brand(run: Run, row: Row, ids: Ids) -> int | None:
     if row["brand"]:
         return _id(ids, "brands", row["brand"])
-    brands = list(
-        apps.get_model("core.Brand")._default_manager.filter(entity_id=run.entity_id).values_list("pk", flat=True)[:2]
-    )
-    return int(brands[0]) if len(brands) == 1 else None
+    if not run.only_brand:
+        brands = apps.get_model("core.Brand")._default_manager.filter(entity_id=run.entity_id)
+        found = list(brands.values_list("pk", flat=True)[:2])
+        run.only_brand.append(int(found[0]) if len(found) == 1 else None)
+    return run.only_brand[0]
 
 
 def _client(run: Run, row: Row, ids: Ids) -> dict[str, Any] | None:
@@ -539,7 +544,10 @@ def _account(run: Run, row: Row, ids: Ids) -> dict[str, Any] | None:
     if server is None or any(wanting):
         return None
     if offer is None and group is not None:
-        offer = apps.get_model("platform_ops.AccountGroup")._default_manager.get(pk=group).account_type_id
+        if group not in run.account_types:
+            groups = apps.get_model("platform_ops.AccountGroup")._default_manager
+            run.account_types[group] = groups.values_list("account_type_id", flat=True).get(pk=group)
+        offer = run.account_types[group]
     values = {
         "server_id": server,
         "login": row["login"],
