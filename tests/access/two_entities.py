@@ -295,7 +295,11 @@ def _finance(broker: Broker) -> None:
 
 
 # What a table's own rules ask of a row beyond the kinds of its columns.
-FITTING: dict[str, dict[str, Any]] = {"core.WebhookEndpoint": {"topics": ["test.topic"]}}
+FITTING: dict[str, dict[str, Any]] = {
+    "core.WebhookEndpoint": {"topics": ["test.topic"]},
+    "core.UserSession": {"session_key": lambda code: f"{code}sessionkey"},
+    "core.ApiKey": {"scopes": ["funding.view_ledger"]},
+}
 
 # --- filling ------------------------------------------------------------------------------------------------------------
 
@@ -319,7 +323,11 @@ def _fill(model: type[models.Model], broker: Broker, before: dict[type[models.Mo
     for column in model._meta.concrete_fields:
         if column.is_relation:
             related = column.remote_field.model
-            wanted = not column.null or related._meta.label in {"core.LegalEntity", "core.Brand"}
+            wanted = (
+                not column.null
+                or related._meta.label in {"core.LegalEntity", "core.Brand"}
+                or (related is User and column.name == "user")
+            )
             if wanted:
                 values[column.name] = (
                     broker.staff if related is User else _fill(related, broker, before, depth=depth + 1)
@@ -328,7 +336,8 @@ def _fill(model: type[models.Model], broker: Broker, before: dict[type[models.Mo
             values[column.name] = _value_of(column, broker.code)
     if "entity_ids" in {column.name for column in model._meta.concrete_fields}:
         values["entity_ids"] = [broker.entity.pk]
-    values |= FITTING.get(model._meta.label, {})
+    for name, value in FITTING.get(model._meta.label, {}).items():
+        values[name] = value(broker.code) if callable(value) else value
     with transaction.atomic():
         with connection.cursor() as cursor:
             # Rows that only a use case may write are written all the same: here it is who sees them that counts.
