@@ -7,11 +7,14 @@ import base64
 from django.test import override_settings
 
 from backoffice.core.file_kinds import CSV, FilePurpose, file_purposes, register_file_purpose
-from backoffice.core.models import Message
+from backoffice.core.models import ChangeRequest, Message
+from backoffice.core.services.changes import apply_change
 from backoffice.core.services.files import store_file
 from backoffice.core.services.key_rotation import rotate_keys
 from backoffice.core.services.messages import queue_message
 from backoffice.core.types import Actor
+from tests.core.test_changes import Desk
+from tests.factories import changes as board
 from tests.faults.harness import work_until_idle
 from tests.logins import make_entity
 
@@ -55,3 +58,11 @@ def change_the_key() -> None:
             for message in Message.objects.all():
                 message.save()
         rotate_keys(actor=SYSTEM, batch=1)
+
+
+def carry_out_a_change() -> None:
+    """A change that two people agreed on is carried out; what was agreed before a death is not agreed anew."""
+    change = ChangeRequest.objects.filter(kind=board.KIND).first() or Desk().approved()
+    board.register()
+    apply_change(change_id=change.pk, actor=SYSTEM)
+    assert board.word_on(change.payload["board"]) == "new"
