@@ -12,7 +12,6 @@ from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
 from backoffice.devstack.demo.api import introduce_other_systems
 from backoffice.devstack.demo.changes import write_changes
-from backoffice.devstack.demo.changes import write_changes
 from backoffice.devstack.demo.entities import write_entities
 from backoffice.devstack.demo.history import write_history
 from backoffice.devstack.demo.identity import write_sign_ins
@@ -47,7 +46,6 @@ class Command(BaseCommand):
         world = invent_world(last_day=last_day)
         seeding = write_world(world, say=self._say)
         write_history(seeding)
-        write_changes(seeding)
         write_entities(seeding)
         write_changes(seeding)
         write_work(seeding)
