@@ -98,7 +98,7 @@ def sign_review(*, actor: Actor, note: str, digest: str) -> AccessReview:
     if not note.strip():
         raise InvalidInput("Say what you found, if only that all is well.", field="note")
     with transaction.atomic():
-        reviewer = User.objects.select_for_update(of=("self",)).get(pk=actor.user_id)
+        reviewer = User.objects.select_for_update(of=("self",)).get(pk=actor.user_id or 0)
         rows = review_rows(actor=actor)
         if digest_of(rows) != digest:
             raise Conflict("Access has changed since you opened the page; read it again.", code="changed_since")

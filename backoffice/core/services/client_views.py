@@ -57,7 +57,7 @@ def start_client_view(*, user_id: int, actor: Actor, reason: str) -> ClientView:
     if not reason:
         raise InvalidInput("Say why you look at the portal as this client.", field="reason")
     with transaction.atomic():
-        staff = User.objects.select_for_update(of=("self",)).get(pk=actor.user_id)
+        staff = User.objects.select_for_update(of=("self",)).get(pk=actor.user_id or 0)
         person = User.objects.filter(pk=user_id).first()
         if person is None or not may_view(actor=actor, person=person):
             raise NotFound("No such client, or it is not yours to see.", user_id=user_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -65,7 +66,7 @@ def is_new_device(*, user_id: int, device: UUID | None) -> bool:
 
 def own_events(*, actor: Actor) -> QuerySet[LoginEvent]:
     """What happened with the actor's own login, newest first."""
-    return LoginEvent.objects.filter(user_id=actor.user_id).order_by("-id")
+    return LoginEvent.objects.filter(user_id=actor.user_id or 0).order_by("-id")
 
 
 def events_of(*, actor: Actor, user_id: int | None = None) -> QuerySet[LoginEvent]:
@@ -106,7 +107,7 @@ def logins_sharing(*, user_id: int, actor: Actor, days: int = 180) -> list[Share
     narrows the result to what its reader may see.
     """
     authorise(actor, "core.compare_logins")
-    parameters = {
+    parameters: dict[str, Any] = {
         "user": user_id,
         "since": clock.now() - timedelta(days=days),
         "kinds": [LoginEvent.Kind.LOGIN.value, LoginEvent.Kind.SECOND_FACTOR_PASSED.value],

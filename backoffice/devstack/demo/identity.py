@@ -100,4 +100,4 @@ def _device(chance: random.Random) -> UUID:
 def _note_last_logins(events: list[LoginEvent]) -> None:
     last = {event.user_id: event.at for event in events if event.kind == Kind.LOGIN}
     for user_id, at in last.items():
-        User.objects.filter(pk=user_id, last_login__isnull=True).update(last_login=at)
+        User.objects.filter(pk=user_id or 0, last_login__isnull=True).update(last_login=at)
