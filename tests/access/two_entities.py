@@ -118,7 +118,11 @@ def make_broker(code: str, *, currency: str, rate: str) -> Broker:
     _finance(broker)
     for label in sorted(set(scoped_models()) - {label.lower() for label in SHARED}):
         _fill_if_empty(apps.get_model(label), broker, before)
-    broker.rows = {model: rows for model in own_models() if (rows := list(_new_rows(model, before)))}
+    broker.rows = {
+        model: rows
+        for model in own_models()
+        if model._meta.label not in SHARED and (rows := list(_new_rows(model, before)))
+    }
     return broker
 
 
