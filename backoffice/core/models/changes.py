@@ -144,6 +144,8 @@ class ChangeRequest(models.Model):
     impact_rows = models.JSONField(default=list, encoder=DjangoJSONEncoder)
     impact_figures = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
     impact_at = models.DateTimeField()
+    # jsonb forgets the order of keys; people read fields, columns and figures in the order in which the desk gave them.
+    shown_order = models.JSONField(default=dict)
 
     maker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     made_by = models.CharField(max_length=200)

@@ -3,6 +3,7 @@ of what waits for the viewer's approval."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.urls import reverse
@@ -77,18 +78,36 @@ def notice_panel(change: ChangeRequest, actor: Actor) -> SafeString | str:
 
 
 def diff_panel(change: ChangeRequest, actor: Actor) -> SafeString:
-    """Before and after, side by side; what moves is marked, and said in words for who does not see colours."""
+    """Before and after, side by side; what moves is marked, and said in words for who does not see colours. What stays is
+    folded away."""
     before, after = flat(change.before), flat(change.after)
-    rows = [_diff_row(label_of(change, key), before.get(key), after.get(key)) for key in {**before, **after}]
+    keys = _ordered({**before, **after}, change.shown_order.get("fields", []))
+    rows = [_diff_row(label_of(change, key), before.get(key), after.get(key)) for key in keys]
     moved = [row for is_moved, row in rows if is_moved]
     same = [row for is_moved, row in rows if not is_moved]
+    stays: SafeString | str = ""
+    if same:
+        words = "1 field stays as it is" if len(same) == 1 else f"{len(same)} fields stay as they are"
+        stays = format_html(
+            '<details class="bo-diff-rest"><summary>{}</summary>{}</details>', words, _diff_table(same, words)
+        )
+    return format_html("{}{}", _diff_table(moved, "What changes"), stays)
+
+
+def _diff_table(rows: list[SafeString], label: str) -> SafeString:
     return format_html(
-        '<div class="bo-table-wrap" tabindex="0" role="region" aria-label="What changes"><table class="bo-table bo-diff">'
+        '<div class="bo-table-wrap" tabindex="0" role="region" aria-label="{}"><table class="bo-table bo-diff">'
         '<thead><tr><th scope="col">Field</th><th scope="col">Before</th><th scope="col">After</th></tr></thead>'
-        "<tbody>{}{}</tbody></table></div>",
-        format_html_join("", "{}", ((row,) for row in moved)),
-        format_html_join("", "{}", ((row,) for row in same)),
+        "<tbody>{}</tbody></table></div>",
+        label,
+        format_html_join("", "{}", ((row,) for row in rows)),
     )
+
+
+def _ordered(keys: Iterable[str], wanted: list[str]) -> list[str]:
+    """The keys in the order in which the desk gave their first part; any other ones after them."""
+    place = {name: number for number, name in enumerate(wanted)}
+    return sorted(keys, key=lambda key: place.get(key.split(" › ")[0], len(place)))
 
 
 def _diff_row(label: str, before: str | None, after: str | None) -> tuple[bool, SafeString]:
@@ -110,11 +129,14 @@ def impact_panel(change: ChangeRequest, actor: Actor) -> SafeString:
     figures = format_html_join(
         "",
         "<div><dt>{}</dt><dd>{}</dd></div>",
-        ((name, _plain(value)) for name, value in change.impact_figures.items()),
+        (
+            (name, _plain(change.impact_figures[name]))
+            for name in _ordered(change.impact_figures, change.shown_order.get("figures", []))
+        ),
     )
     table: SafeString | str = ""
     if change.impact_rows:
-        columns = list(change.impact_rows[0])
+        columns = _ordered(change.impact_rows[0], change.shown_order.get("columns", []))
         numeric = {name for name in columns if all(_is_number(row.get(name)) for row in change.impact_rows)}
         head = format_html_join("", '<th scope="col"{}>{}</th>', ((_right(name in numeric), name) for name in columns))
         body = format_html_join(
@@ -138,7 +160,7 @@ def impact_panel(change: ChangeRequest, actor: Actor) -> SafeString:
             body,
         )
     return format_html(
-        '<p>{}</p><dl class="bo-facts">{}</dl>{}<p class="bo-note">As of {} UTC.</p>',
+        '<p class="bo-impact">{}</p><dl class="bo-facts bo-impact-figures">{}</dl>{}<p class="bo-note">As of {} UTC.</p>',
         change.impact_summary,
         figures,
         table,

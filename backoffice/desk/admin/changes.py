@@ -93,7 +93,7 @@ class ChangeAction(DeskActionView):
     """Something that is done with a request; the use case asks for the kind's own right."""
 
     capability = VIEW_CHANGES
-    form_class = WhyForm
+    form_class: type[forms.Form] = WhyForm
     verb = ""
     what = ""
 
@@ -373,11 +373,10 @@ class ChangeRequestAdmin(DeskModelAdmin):
     list_display = (
         "reference",
         "title",
-        "kind_shown",
         "state_shown",
         "maker_shown",
         "checker_shown",
-        "apply_shown",
+        "due_shown",
         "created_shown",
     )
     list_filter = (WhoseFilter, "state", KindFilter, "desk", "entity")
@@ -419,6 +418,12 @@ class ChangeRequestAdmin(DeskModelAdmin):
     target_shown = computed_column(lambda change: change.target_label, title="Concerns")
     apply_shown = computed_column(
         lambda change: format_time(change.apply_at) if change.apply_at else "By hand", title="To be applied (UTC)"
+    )
+    due_shown = computed_column(
+        lambda change: (
+            format_time(change.applied_at or change.apply_at) if change.applied_at or change.apply_at else ""
+        ),
+        title="Applied, or due (UTC)",
     )
     applied_shown = computed_column(
         lambda change: f"{change.applied_by}, {format_time(change.applied_at)}" if change.applied_at else "",

@@ -58,8 +58,9 @@ def payload_digest(payload: Any) -> str:
 
 def take_diff(change: ChangeRequest, kind: ChangeKind) -> None:
     """Sets the state before and after, and the digests that name them."""
-    change.before = plain_json(kind.current(change.payload), field="before")
-    change.after = plain_json(kind.proposed(change.payload), field="after")
+    current, proposed = kind.current(change.payload), kind.proposed(change.payload)
+    change.before, change.after = plain_json(current, field="before"), plain_json(proposed, field="after")
+    change.shown_order = {**(change.shown_order or {}), "fields": list({**proposed, **current})}
     if change.before == change.after:
         raise Conflict("That is how it stands already: nothing would change.", code="changes_nothing")
     change.base_hash = digest_of(change.before)
@@ -90,7 +91,7 @@ def is_checker(actor: Actor, kind: ChangeKind) -> bool:
 def require_person(actor: Actor) -> None:
     """Raises Denied unless a person acts in a session of their own: neither a job, nor an API key, nor a service login."""
     acts_by_key = actor.is_confined or actor.capabilities is not None
-    is_person = bool(actor.user_id) and User.objects.filter(pk=actor.user_id, is_service=False).exists()
+    is_person = actor.user_id is not None and User.objects.filter(pk=actor.user_id, is_service=False).exists()
     if acts_by_key or not is_person:
         raise Denied("A person decides here, in a session of their own.", code="person_needed")
 

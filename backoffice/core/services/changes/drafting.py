@@ -242,6 +242,11 @@ def _take_impact(change: ChangeRequest, kind: ChangeKind, actor: Actor) -> None:
     if len(impact.rows) > MAX_IMPACT_ROWS:
         figures["Rows not shown"] = len(impact.rows) - MAX_IMPACT_ROWS
     change.impact_figures = plain_json(figures, field="impact")
+    change.shown_order = {
+        **(change.shown_order or {}),
+        "columns": list(impact.rows[0]) if impact.rows else [],
+        "figures": list(figures),
+    }
     change.impact_at = clock.now()
 
 
