@@ -87,13 +87,12 @@ def publish_terms(*, terms_id: int, valid_from: date, actor: Actor, reason: str)
     )
     last = published.order_by("-validity__startswith").first()
     if last is not None:
-        if last.validity.lower >= valid_from:
-            raise Conflict(
-                f"Version {last.number} counts from {last.validity.lower}.", code="later_version", field="valid_from"
-            )
+        begins = last.validity.lower
+        if begins is None or begins >= valid_from:
+            raise Conflict(f"Version {last.number} counts from {begins}.", code="later_version", field="valid_from")
         if last.number > terms.number:
             raise Conflict(f"Version {last.number} is published already.", code="later_version")
-        last.validity = DateRange(last.validity.lower, valid_from)
+        last.validity = DateRange(begins, valid_from)
         last.save(update_fields=["validity"])
     terms.validity, terms.published_at, terms.published_by = DateRange(valid_from, None), clock.now(), actor.label
     terms.save(update_fields=["validity", "published_at", "published_by"])
