@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from backoffice.core.change_kinds import ChangeKind, Impact, Payload, register_change_kind
@@ -139,7 +140,11 @@ def _impact(lines: Sequence[PostingLine]) -> Impact:
         ],
         figures={
             f"Moved, {currency}": format_amount(
-                sum(move.amount for move in moves if move.side == "D" and move.account.currency == currency), currency
+                sum(
+                    (move.amount for move in moves if move.side == "D" and move.account.currency == currency),
+                    Decimal(0),
+                ),
+                currency,
             )
             for currency in sorted({move.account.currency for move in moves})
         },
@@ -152,7 +157,7 @@ def _book_journal(payload: Payload, actor: Actor, request: Any) -> dict[str, Any
 
 
 def _verify_journal(outcome: dict[str, Any]) -> list[str]:
-    journal = ManualJournal.objects.filter(pk=outcome.get("journal_id")).first()
+    journal = ManualJournal.objects.filter(pk=outcome["journal_id"]).first()
     if journal is None:
         return ["The journal is not there."]
     lines = journals.lines_of(journal)
@@ -233,7 +238,7 @@ def _reopen(payload: Payload, actor: Actor, request: Any) -> dict[str, Any]:
 
 
 def _verify_reopening(outcome: dict[str, Any]) -> list[str]:
-    standing = PeriodReopening.objects.filter(pk=outcome.get("reopening_id"), reclosed_at__isnull=True).exists()
+    standing = PeriodReopening.objects.filter(pk=outcome["reopening_id"], reclosed_at__isnull=True).exists()
     return [] if standing else ["The days are not open."]
 
 

@@ -109,7 +109,7 @@ def read_file(data: bytes) -> list[tuple[int, dict[str, str]]]:
                 f"The first line names the columns {', '.join(CSV_COLUMNS)}.", field="file", code="unreadable_file"
             )
         reader.fieldnames = names
-        rows = []
+        rows: list[Any] = []
         for row in reader:
             if len(rows) == MAXIMUM_LINES:
                 raise InvalidInput(f"At most {MAXIMUM_LINES} lines.", field="file", code="file_too_large")

@@ -324,7 +324,7 @@ def _impact(found: WhatIf, what: str) -> Impact:
 
 
 def _version(payload: Payload) -> PlanVersion:
-    found = PlanVersion.objects.select_related("plan").filter(pk=payload.get("version_id")).first()
+    found = PlanVersion.objects.select_related("plan").filter(pk=payload.get("version_id") or 0).first()
     if found is None:
         raise InvalidInput("No such plan version.", field="version_id")
     return found

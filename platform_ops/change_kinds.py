@@ -232,7 +232,7 @@ def _specification(payload: Payload) -> Specification:
 
 
 def _symbol(payload: Payload) -> Symbol:
-    found = Symbol.objects.filter(pk=payload.get("symbol_id")).first()
+    found = Symbol.objects.filter(pk=payload.get("symbol_id") or 0).first()
     if found is None:
         raise InvalidInput("No such symbol.", field="symbol_id")
     return found

@@ -48,8 +48,11 @@ BOUNDED_FIELDS = {"swap_points": ("swap_long_points", "swap_short_points"), "spr
 class HasTerms(Protocol):
     """Whatever has the fields of a specification."""
 
-    digits: Any
-    contract_size: Any
+    @property
+    def digits(self) -> Any: ...
+
+    @property
+    def contract_size(self) -> Any: ...
 
 
 def specification_terms(specification: HasTerms) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _acts_of_no_entity(actor: Actor) -> Q | None:
     from backoffice.core.models import User
 
     members = User.entities.through.objects.filter(legalentity__in=actor.entity_ids)
-    as_text = members.annotate(person=Cast("user_id", CharField())).values("person")
+    as_text = members.values_list(Cast("user_id", CharField()), flat=True)
     return of_nobody | Q(entity__isnull=True, object_type="core.user", object_id__in=as_text)
 
 

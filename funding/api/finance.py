@@ -57,7 +57,7 @@ class NewJournalSerializer(StrictSerializer):
     business_day = serializers.DateField()
     description = serializers.CharField(max_length=200)
     reason = serializers.CharField(max_length=500)
-    lines = JournalLineSerializer(many=True, min_length=2, max_length=500)
+    lines = JournalLineSerializer(many=True, min_length=2, max_length=500)  # type: ignore[call-arg]  # of the list
 
 
 class ProposedSerializer(serializers.Serializer[Any]):

@@ -120,9 +120,13 @@ def open_external_account(
         bank_account=bank_account,
         watched_from=watched_from,
     )
-    owner = {} if is_main else {"owner_type": OWNER, "owner_id": account.pk}
     ledger = get_account(
-        entity_id=entity.pk, kind=_LEDGER_KINDS[kind], currency=code, name=f"{name.strip()}, {code}", **owner
+        entity_id=entity.pk,
+        kind=_LEDGER_KINDS[kind],
+        currency=code,
+        name=f"{name.strip()}, {code}",
+        owner_type="" if is_main else OWNER,
+        owner_id=0 if is_main else account.pk,
     )
     if ExternalAccount.objects.filter(ledger_account=ledger).exists():
         raise Conflict("Another account is the main one already.", code="main_account_taken", field="is_main")
@@ -433,7 +437,7 @@ def _read_rows(data: bytes) -> list[tuple[int, Mapping[str, str]]]:
                 f"The first line names the columns {', '.join(CSV_COLUMNS)}.", field="file", code="unreadable_file"
             )
         reader.fieldnames = names
-        rows = []
+        rows: list[tuple[int, Mapping[str, str]]] = []
         for row in reader:
             if len(rows) == MAXIMUM_ROWS:
                 raise InvalidInput(f"At most {MAXIMUM_ROWS} rows.", field="file", code="file_too_large")

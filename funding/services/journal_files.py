@@ -64,7 +64,8 @@ def find_account(*, text: str, currency: str, entity_id: int, actor: Actor) -> L
     if len(found) > 1:
         names = ", ".join(f"#{account.pk} {account.name}" for account in found[:3])
         raise InvalidInput(f"Which one: {names}{' …' if len(found) > 3 else ''}?", field="account", value=wanted)
-    return found[0]
+    account: LedgerAccount = found[0]
+    return account
 
 
 def search_accounts(*, text: str, entity_id: int, actor: Actor) -> list[LedgerAccount]:

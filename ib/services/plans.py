@@ -219,6 +219,7 @@ def take_back_publication(
     if version is None or validities_of(version.plan_id) != expected:
         raise Conflict("The plan was published again since; revert that first.", code="moved_on")
     begin = version.validity.lower
+    assert begin is not None, "a published version has a beginning"
     version.validity = DateTimeTZRange(empty=True)
     version.save(update_fields=["validity"])
     restored = []

@@ -327,9 +327,7 @@ def _write_refusal(
         changes={"sha256": refused.sha256, "row": reason["row"], "field": reason["field"]},
         entity_id=given.server.entity_id,
     )
-    outbox.publish(
-        topic=STATEMENT_REFUSED, payload={"import_id": refused.pk}, shard_key=f"server:{refused.server_id}"
-    )
+    outbox.publish(topic=STATEMENT_REFUSED, payload={"import_id": refused.pk}, shard_key=f"server:{refused.server_id}")
     return refused
 
 

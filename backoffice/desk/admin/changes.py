@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -93,7 +93,7 @@ class ChangeAction(DeskActionView):
     """Something that is done with a request; the use case asks for the kind's own right."""
 
     capability = VIEW_CHANGES
-    form_class: type[forms.Form] = WhyForm
+    form_class: ClassVar[type[forms.Form]] = WhyForm
     verb = ""
     what = ""
 
@@ -377,7 +377,6 @@ class ChangeRequestAdmin(DeskModelAdmin):
         "maker_shown",
         "checker_shown",
         "due_shown",
-        "created_shown",
     )
     list_filter = (WhoseFilter, "state", KindFilter, "desk", "entity")
     list_select_related = ("entity",)
@@ -429,7 +428,6 @@ class ChangeRequestAdmin(DeskModelAdmin):
         lambda change: f"{change.applied_by}, {format_time(change.applied_at)}" if change.applied_at else "",
         title="Applied by (UTC)",
     )
-    created_shown = moment_column("created_at", title="Drafted (UTC)", order="created_at")
 
 
 class EndPolicy(DeskActionView):

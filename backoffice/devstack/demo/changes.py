@@ -59,7 +59,8 @@ def _a_plan_waits(seeding: Seeding) -> None:
             version_id=draft.pk,
             symbol_group_id=rule.symbol_group_id,
             level=1,
-            amount_per_lot=rule.amount_per_lot + (Decimal(1) if rule.symbol_group.code == "majors" else Decimal(-1)),
+            amount_per_lot=rule.amount_per_lot
+            + (Decimal(1) if rule.symbol_group is not None and rule.symbol_group.code == "majors" else Decimal(-1)),
             currency=rule.currency,
             actor=manager,
         )
