@@ -253,7 +253,11 @@ def test_roles_and_entities_stay_apart() -> None:
             balances.explain_difference(statement_id=statement.pk, amount=D(1), description="x", actor=actor)
         with pytest.raises(error):
             balances.reconcile_balance(statement_id=statement.pk, actor=actor)
-    assert (BalanceStatement.objects.count(), DifferenceItem.objects.count(), Reconciliation.objects.count()) == (1, 0, 0)
+    assert (BalanceStatement.objects.count(), DifferenceItem.objects.count(), Reconciliation.objects.count()) == (
+        1,
+        0,
+        0,
+    )
 
 
 def test_an_account_with_money_is_not_closed() -> None:

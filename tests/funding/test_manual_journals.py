@@ -81,7 +81,11 @@ def test_a_journal_is_booked_only_when_another_person_approves() -> None:
 
     # then
     journal = ManualJournal.objects.get()
-    assert (journal.reference, journal.made_by, journal.approved_by) == ("OURS-JV-2026-00001", maker.label, checker.label)
+    assert (journal.reference, journal.made_by, journal.approved_by) == (
+        "OURS-JV-2026-00001",
+        maker.label,
+        checker.label,
+    )
     assert journal.entry.kind == JournalEntry.Kind.MANUAL
     assert journal.entry.business_day == MONDAY
     assert [b for b, _ in balances().values()] == [D("12.34"), D("-12.34")]
@@ -303,9 +307,7 @@ def test_client_money_takes_the_special_capability_of_both_people() -> None:
 def test_a_wallet_never_goes_below_zero_by_a_journal() -> None:
     entity = make_entity()
     wallet, bank = open_account(entity, "client_wallet", owner=5), open_account(entity, "bank")
-    change = charge(
-        entity, person(entity, Role.ADMINISTRATOR), lines=[line(bank, "C", "5"), line(wallet, "D", "5")]
-    )
+    change = charge(entity, person(entity, Role.ADMINISTRATOR), lines=[line(bank, "C", "5"), line(wallet, "D", "5")])
 
     with pytest.raises(DomainError) as refusal:
         approve(change, person(entity, Role.ADMINISTRATOR))
@@ -437,7 +439,7 @@ def test_a_file_names_accounts_by_number_kind_or_name() -> None:
 
     lines = read(
         entity,
-        f"account,debit,credit,currency\r\n#{bank.pk},,12.34,USD\nbank_charges,10,,USD\n\"Own funds, USD\",2.34,,\n",
+        f'account,debit,credit,currency\r\n#{bank.pk},,12.34,USD\nbank_charges,10,,USD\n"Own funds, USD",2.34,,\n',
     )
 
     assert lines == [line(bank, "C", "12.34"), line(charges, "D", "10"), line(capital, "D", "2.34")]

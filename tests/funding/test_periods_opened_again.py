@@ -307,7 +307,10 @@ def test_a_closed_month_whose_figures_moved_is_found() -> None:
 
     outcome = checks.closed_months_are_unchanged()
 
-    assert {(row["closed_month_id"], row["kind"]) for row in outcome.rows} == {(month.pk, "bank"), (month.pk, "capital")}
+    assert {(row["closed_month_id"], row["kind"]) for row in outcome.rows} == {
+        (month.pk, "bank"),
+        (month.pk, "capital"),
+    }
 
 
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.DEALING, Role.COMPLIANCE])
