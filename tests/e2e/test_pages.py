@@ -10,11 +10,13 @@ from django.urls import reverse
 from backoffice.core.actors import actor_of_user
 from backoffice.core.models import User
 from backoffice.core.types import STAFF_ROLES, Role
+from backoffice.kernel.business_day import day_bounds
 from backoffice.reports.services.issue import issue_report
 from backoffice.ui.navigation import menu_for
 from backoffice.ui.portal import pages_for
 from funding.services.trading_results import post_trading_results
-from ib.models import CommissionLine
+from ib.models import CommissionLine, PartnerEdge
+from ib.services.requests import request_move
 from ib.services.settlement import settle_range
 from risk.services.exposure import calculate_exposure
 from tests.e2e.conftest import Arrive
@@ -54,6 +56,13 @@ def test_the_desk_has_no_serious_barriers(arrive: Arrive, world: World, dark: bo
     calculate_exposure(entity_id=world.entity.pk, actor=SYSTEM)
     issue_report(definition="daily_finance", entity_id=world.entity.pk, as_of=MONDAY, format="csv", actor=SYSTEM)
     client = world.clients["Bruno Keller"]
+    change = request_move(
+        partner_id=PartnerEdge.objects.order_by("pk")[0].child_id,
+        parent_id=None,
+        valid_from=day_bounds(TUESDAY)[0],
+        actor=actor_of_user(world.person(Role.PARTNER_MANAGER)),
+        reason="stands alone",
+    )
     pages = {
         "dashboard": reverse("admin:index"),
         "list": reverse("admin:crm_client_changelist"),
@@ -70,6 +79,10 @@ def test_the_desk_has_no_serious_barriers(arrive: Arrive, world: World, dark: bo
         "trial balance": reverse("admin:funding_trial_balance"),
         "exposure": reverse("admin:risk_exposure"),
         "reports": reverse("admin:reports_issuedreport_changelist"),
+        "change requests": reverse("admin:core_changerequest_changelist"),
+        "change request": reverse("admin:core_changerequest_change", args=[change.pk]),
+        "approval": reverse("admin:core_changerequest_approve", args=[change.pk]),
+        "approval policies": reverse("admin:core_approvalpolicy_changelist"),
     }
     visitor = arrive(dark=dark)
     visitor.open("/account/login/")
