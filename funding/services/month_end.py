@@ -194,8 +194,15 @@ def _days_closed(entity_id: int, first: date, last: date) -> CheckItem:
         "days",
         "Every server closed every day",
         not waiting,
-        f"waiting: {detail}{more}" if waiting else f"books closed through {max(through, last) if through else last}",
+        f"waiting: {detail}{more}" if waiting else _books_say(through, last),
     )
+
+
+def _books_say(through: date | None, last: date) -> str:
+    """How far the entity's own books are; they follow their servers, or the closing of the month takes them along."""
+    if through is not None and through >= last:
+        return f"books closed through {through}"
+    return f"all closed; the books are closed through {through or 'no day'} and follow at the latest with the month"
 
 
 def _nothing_open_again(entity_id: int, first: date) -> CheckItem:
