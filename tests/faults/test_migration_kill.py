@@ -31,7 +31,7 @@ from tests.migration.test_desk import zipped
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 
-POINTS = ["migration.takeover.after_openings", "migration.takeover.before_commit"]
+POINTS = ["migration.takeover.after_staging", "migration.takeover.after_openings", "migration.takeover.before_commit"]
 WORKER = (
     "import django; django.setup(); from backoffice.core.services import jobs;"
     f" jobs.run_ready(kind={MIGRATION_JOB_KIND!r}, owner='worker', lease_seconds=1)"
