@@ -23,6 +23,7 @@ from django.core.checks import run_checks
 from django.db import connection
 
 from backoffice import settings as site_settings
+from backoffice.core.models import ProcessHeartbeat
 from tests.faults.harness import MAXIMUM_WAIT_SECONDS, database_url
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -281,7 +282,7 @@ def test_every_command_of_the_compose_file_runs(tmp_path: Path) -> None:
         "streams": lambda: answers(f"http://127.0.0.1:{streams}/streams/healthz") == 200,
         "worker": lambda: "ready." in log("worker"),
         "pdf-worker": lambda: "ready." in log("pdf-worker"),
-        "beat": lambda: "beat: Starting" in log("beat"),
+        "beat": lambda: ProcessHeartbeat.objects.filter(name="beat").exists(),
     }
 
     def log(name: str) -> str:
