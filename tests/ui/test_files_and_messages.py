@@ -73,9 +73,7 @@ def test_a_paper_is_given_seen_and_opened_on_the_clients_page(staff: Browser, pe
         ("nothing.pdf", b"", "empty"),
     ],
 )
-def test_a_paper_that_is_refused_says_why(
-    staff: Browser, person: Client, name: str, data: bytes, reason: str
-) -> None:
+def test_a_paper_that_is_refused_says_why(staff: Browser, person: Client, name: str, data: bytes, reason: str) -> None:
     answer = upload(staff, person, name, data)
 
     assert answer.status_code == 400
@@ -84,7 +82,12 @@ def test_a_paper_that_is_refused_says_why(
 
 
 def test_papers_are_for_those_who_need_them(person: Client) -> None:
-    upload(log_in(Browser(), make_user("c@example.com", "compliance", entities=(person.entity,))), person, "a.pdf", document())
+    upload(
+        log_in(Browser(), make_user("c@example.com", "compliance", entities=(person.entity,))),
+        person,
+        "a.pdf",
+        document(),
+    )
     dealer = log_in(Browser(), make_user("d@example.com", "dealing", entities=(person.entity,)))
 
     page = text_of(dealer.get(reverse("admin:crm_client_change", args=[person.pk])))
@@ -123,7 +126,13 @@ def test_a_text_is_written_previewed_tested_and_published(staff: Browser, person
     assert "Receipt" in text_of(staff.get(TemplatesPage.url()))
     assert "No other text was written" in text_of(staff.get(TemplatePage.url(code=SERVICE)))
     words = "<mj-section><mj-column><mj-text>Hej {{ name }}, {{ amount }}</mj-text></mj-column></mj-section>"
-    form = {"language": "sv", "subject": "Kvitto {{ amount }}", "mjml": words, "note": "Swedish", "idempotency_key": "k"}
+    form = {
+        "language": "sv",
+        "subject": "Kvitto {{ amount }}",
+        "mjml": words,
+        "note": "Swedish",
+        "idempotency_key": "k",
+    }
 
     refused = staff.post(WriteTemplate.url(code=SERVICE), {**form, "mjml": words + "{{ salary }}"})
     assert refused.status_code == 400
