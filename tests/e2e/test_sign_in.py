@@ -39,7 +39,7 @@ def test_staff_sign_in_with_a_one_time_code_and_land_on_the_dashboard(arrive: Ar
     visitor.open("/desk/")
     page.get_by_label("E-mail address").fill(user.email)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_label("Code", exact=True).fill(one_time_codes.current_code(user))
     page.get_by_role("button", name="Continue").click()
     # then they are at their dashboard, in their legal entity, and the trail says that they came
@@ -60,7 +60,7 @@ def test_a_code_that_was_used_opens_nothing_again(arrive: Arrive) -> None:
         visitor.open("/account/login/?next=/desk/")
         page.get_by_label("E-mail address").fill(user.email)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.get_by_label("Code", exact=True).fill(code)
         page.get_by_role("button", name="Continue").click()
         # then only the first is let in
@@ -76,7 +76,7 @@ def test_staff_without_a_second_factor_are_kept_out_of_the_desk_until_they_set_i
     visitor.open("/account/login/")
     page.get_by_label("E-mail address").fill(user.email)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     # then they are asked to set up codes, and every way into the desk and the API leads back there or says no
     page.wait_for_url("**/account/2fa/totp/activate/**")
     visitor.open("/desk/")
