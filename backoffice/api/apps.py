@@ -19,8 +19,12 @@ class ApiConfig(AppConfig):
             topics,
             webhooks,
         )
+        from backoffice.api.endpoints import changes, switches, work
 
         organisation.register()
         machinery.register()
         topics.register()
         webhooks.register()
+        work.register()
+        switches.register()
+        changes.register()
