@@ -1,4 +1,4 @@
-"""Change requests in the desk: the list, one request's page, and what may be done with it; approval policies."""
+"""Change requests in the desk: the list, one request's page, and what may be done with it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from django.http import HttpRequest
 from backoffice.core.access import holds
 from backoffice.core.actors import actor_of
 from backoffice.core.change_kinds import ChangeKind, change_kind, change_kinds, is_change_kind
-from backoffice.core.change_permissions import CHECK_POLICIES, VIEW_CHANGES, VIEW_POLICIES, may_see_kind
+from backoffice.core.change_permissions import VIEW_CHANGES, may_see_kind
 from backoffice.core.change_rules import ChangeState
-from backoffice.core.models import ApprovalPolicy, ChangeRequest
+from backoffice.core.models import ChangeRequest
 from backoffice.core.services import changes
 from backoffice.core.types import Actor
-from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
-from backoffice.ui.columns import badge_column, computed_column, link_column, moment_column, state_column
+from backoffice.ui.columns import badge_column, computed_column
 from backoffice.ui.formats import format_time
 from backoffice.ui.views import DeskActionView
 
@@ -428,73 +427,6 @@ class ChangeRequestAdmin(DeskModelAdmin):
         lambda change: f"{change.applied_by}, {format_time(change.applied_at)}" if change.applied_at else "",
         title="Applied by (UTC)",
     )
-
-
-class EndPolicy(DeskActionView):
-    """Ends a policy now."""
-
-    slug, title, button, capability, tone = "end", "End the policy", "End now", CHECK_POLICIES, "danger"
-    form_class = WhyForm
-    explanation = "From now on people approve changes of this kind."
-    success_message = "The policy has ended."
-
-    @classmethod
-    def is_offered(cls, target: ApprovalPolicy, actor: Actor) -> bool:
-        """While it lasts."""
-        return policy_state(target) != "Ended"
-
-    def describe(self, actor: Actor, data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-        """Which policy."""
-        return [("Policy", str(self.target)), ("What happens", self.explanation), ("Reason", data["reason"])]
-
-    def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
-        """Ends it."""
-        return changes.end_policy(policy_id=self.target.pk, actor=actor, reason=data["reason"])
-
-
-def policy_state(policy: ApprovalPolicy) -> str:
-    """Whether a policy acts now."""
-    now, validity = clock.now(), policy.validity
-    if validity.isempty or (validity.upper is not None and validity.upper <= now):
-        return "Ended"
-    return "In force" if validity.lower is None or validity.lower <= now else "To come"
-
-
-@admin.register(ApprovalPolicy)
-class ApprovalPolicyAdmin(DeskModelAdmin):
-    """What may be approved without a person, within which bounds."""
-
-    view_capability = VIEW_POLICIES
-    list_display = ("kind_shown", "number", "entity_shown", "state_shown", "from_shown", "to_shown", "people_shown")
-    list_filter = (KindFilter, "entity")
-    list_select_related = ("entity", "maker", "checker", "change")
-    search_fields = ("kind",)
-    object_actions = (EndPolicy,)
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("kind_shown", "number", "state_shown"),
-                    ("entity_shown", "from_shown", "to_shown"),
-                    ("people_shown", "change_shown"),
-                    "bounds",
-                    "end_reason",
-                )
-            },
-        ),
-    )
-    empty_text = "No policy: people approve everything."
-
-    kind_shown = computed_column(lambda policy: kind_label(policy.kind), title="Kind", order="kind")
-    entity_shown = computed_column(lambda policy: str(policy.entity or "The whole broker"), title="Legal entity")
-    state_shown = state_column(
-        policy_state, title="State", tones={"In force": "good", "To come": "info", "Ended": "quiet"}
-    )
-    from_shown = moment_column("validity__lower", title="From (UTC)")
-    to_shown = moment_column("validity__upper", title="Until (UTC)")
-    people_shown = computed_column(lambda policy: f"{policy.maker} and {policy.checker}", title="Made and approved by")
-    change_shown = link_column("change", title="Change request", label="reference")
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, str]:
