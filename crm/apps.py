@@ -17,6 +17,7 @@ class CrmConfig(AppConfig):
         from backoffice.ui.navigation import register_page, register_section
         from crm import documents, letters, permissions
         from crm.api import clients as clients_api
+        from crm.api import documents as documents_api
         from crm.models import Client
         from crm.services import leavers
 
@@ -29,3 +30,4 @@ class CrmConfig(AppConfig):
         register_section("crm", "CRM", "group", 10)
         register_page("crm", "Clients", "admin:crm_client_changelist", "crm.view_clients", 10)
         clients_api.register()
+        documents_api.register()

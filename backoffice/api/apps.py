@@ -19,7 +19,7 @@ class ApiConfig(AppConfig):
             topics,
             webhooks,
         )
-        from backoffice.api.endpoints import changes, switches, work
+        from backoffice.api.endpoints import changes, messages, switches, work
 
         organisation.register()
         machinery.register()
@@ -28,3 +28,4 @@ class ApiConfig(AppConfig):
         work.register()
         switches.register()
         changes.register()
+        messages.register()

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET
 
 from backoffice.core.actors import actor_of
 from backoffice.core.file_kinds import IMAGES
+from backoffice.core.models import StoredFile
 from backoffice.core.services.files import download_name, read_file
 
 # Whatever the bytes are, no script runs, no form is sent, nothing is loaded; a picture may be framed by our own pages.
@@ -26,7 +27,12 @@ def stored_file(request: HttpRequest, public_id: UUID) -> HttpResponse:
     A file of other people is not found; one that was not checked yet, or was refused, is in conflict.
     """
     stored, data = read_file(file_id=public_id, actor=actor_of(request))
-    may_show = stored.content_type in IMAGES and request.GET.get("show") == "1"
+    return file_response(stored, data, show=request.GET.get("show") == "1")
+
+
+def file_response(stored: StoredFile, data: bytes, *, show: bool = False) -> HttpResponse:
+    """The answer with the bytes of a file; *show* lets a picture be looked at instead of saved."""
+    may_show = stored.content_type in IMAGES and show
     # Only pictures keep their type: what a browser cannot name it cannot interpret.
     response = HttpResponse(data, content_type=stored.content_type if may_show else UNNAMED)
     response["Content-Disposition"] = content_disposition_header(not may_show, download_name(stored)) or "attachment"

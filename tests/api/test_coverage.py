@@ -41,7 +41,7 @@ INSIDE = "part of other use cases, which authorise; not called by itself"
 MACHINERY = "run by the schedule or by commands on the machine"
 SERVED_OTHERWISE = "the API offers the same by another use case"
 NOT_ON_THE_API = {
-    "backoffice.core.services.consents": AT_THE_DESK,
+    "backoffice.core.services.consents.suppress_for_event": INSIDE,
     "backoffice.core.services.key_rotation": MACHINERY,
     "backoffice.core.services.login_events": BY_PEOPLE,
     "crm.services.letters": AT_THE_DESK,
@@ -76,8 +76,7 @@ NOT_ON_THE_API = {
     "backoffice.core.services.work_items.take_items": SERVED_OTHERWISE,
     "backoffice.core.services.work_items.close_items": SERVED_OTHERWISE,
     "backoffice.core.services.work_delivery": INSIDE,
-    "backoffice.core.services.files": AT_THE_DESK,
-    "backoffice.core.services.messages": AT_THE_DESK,
+    "backoffice.core.services.files.erase_file": AT_THE_DESK,
     "backoffice.core.services.message_templates": AT_THE_DESK,
     "backoffice.core.services.message_delivery": MACHINERY,
     "backoffice.core.services.entities": BY_PEOPLE,
