@@ -19,7 +19,7 @@ class ApiConfig(AppConfig):
             topics,
             webhooks,
         )
-        from backoffice.api.endpoints import changes, messages, switches, work
+        from backoffice.api.endpoints import changes, entities, identity, messages, switches, work
 
         organisation.register()
         machinery.register()
@@ -29,3 +29,5 @@ class ApiConfig(AppConfig):
         switches.register()
         changes.register()
         messages.register()
+        identity.register()
+        entities.register()

@@ -20,9 +20,22 @@ VIEW_ORGANISATION = "core.view_organisation"
 class LegalEntitySerializer(serializers.ModelSerializer[LegalEntity]):
     """A licensed company."""
 
+    currencies = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="In which accounts may be opened; empty: not limited."
+    )
+
     class Meta:
         model = LegalEntity
-        fields = ["code", "name", "country", "regulator", "licence_number", "base_currency", "created_at"]
+        fields = [
+            "code",
+            "name",
+            "country",
+            "regulator",
+            "licence_number",
+            "base_currency",
+            "currencies",
+            "created_at",
+        ]
         read_only_fields = fields
 
 

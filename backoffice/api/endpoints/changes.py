@@ -22,7 +22,7 @@ PERSON_ONLY = "In a person's own session only: an API key is answered 403 person
 KIND_DECIDES = "The kind's own capabilities decide who may."
 
 
-class ChangeSerializer(serializers.ModelSerializer[ChangeRequest]):
+class ChangeRequestSerializer(serializers.ModelSerializer[ChangeRequest]):
     """A proposed change: from draft over approval to its proof."""
 
     id = serializers.UUIDField(source="public_id", read_only=True)
@@ -74,7 +74,7 @@ class ChangeEventSerializer(serializers.ModelSerializer[ChangeEvent]):
         read_only_fields = fields
 
 
-class ChangeDetailSerializer(ChangeSerializer):
+class ChangeDetailSerializer(ChangeRequestSerializer):
     """A request with its diff (`before`, `after`), its impact, and its steps."""
 
     before = serializers.JSONField(read_only=True)
@@ -85,9 +85,9 @@ class ChangeDetailSerializer(ChangeSerializer):
     is_stale = serializers.SerializerMethodField(help_text="Whether the state moved since the diff was taken.")
     events = ChangeEventSerializer(many=True, read_only=True)
 
-    class Meta(ChangeSerializer.Meta):
+    class Meta(ChangeRequestSerializer.Meta):
         fields = [
-            *ChangeSerializer.Meta.fields,
+            *ChangeRequestSerializer.Meta.fields,
             "before",
             "after",
             "diff_hash",
@@ -114,7 +114,7 @@ class ApproveSerializer(StrictSerializer):
     seen_diff = serializers.RegexField(r"^[0-9a-f]{64}$", help_text="409 diff_changed when the diff is another by now.")
 
 
-class ScheduleSerializer(StrictSerializer):
+class ScheduleChangeSerializer(StrictSerializer):
     """When to carry it out; null: when somebody says so."""
 
     apply_at = MomentField(allow_null=True)
@@ -137,14 +137,14 @@ class ChangeViewSet(ScopedReadOnlyViewSet):
 
     capability = VIEW_CHANGES
     queryset = ChangeRequest.objects.select_related("entity")
-    serializer_class = ChangeSerializer
+    serializer_class = ChangeRequestSerializer
     lookup_field = "public_id"
     lookup_value_converter = "uuid"
     filterset_class = ChangeFilter
 
     def get_serializer_class(self) -> Any:
         """One request comes with its diff."""
-        return ChangeDetailSerializer if self.action == "retrieve" else ChangeSerializer
+        return ChangeDetailSerializer if self.action == "retrieve" else ChangeRequestSerializer
 
     @use_case(
         capability=VIEW_CHANGES,
@@ -198,7 +198,7 @@ class ChangeViewSet(ScopedReadOnlyViewSet):
 
     @use_case(
         capability=VIEW_CHANGES,
-        input=ScheduleSerializer,
+        input=ScheduleChangeSerializer,
         output=ChangeDetailSerializer,
         route="schedule",
         operation_id="changes_schedule",
