@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core import signing
@@ -151,6 +152,23 @@ class StrictFilterBackend(DjangoFilterBackend):
         known = {CURSOR, PAGE_SIZE, *(filterset.base_filters if filterset is not None else ())}
         refuse_unknown(request, known)
         return super().filter_queryset(request, queryset, view)
+
+    def get_filterset(self, request: Request, queryset: Any, view: Any) -> Any:
+        """With every moment in UTC: the database knows no offset such as +22:19, which is a moment all the same."""
+        filterset = super().get_filterset(request, queryset, view)
+        if filterset is not None and filterset.is_valid():
+            given = filterset.form.cleaned_data
+            for name, value in given.items():
+                if isinstance(value, datetime) and value.tzinfo is not None:
+                    given[name] = _in_utc(value, name)
+        return filterset
+
+
+def _in_utc(moment: datetime, name: str) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput("There is no such moment.", field=name) from None
 
 
 def refuse_unknown(request: Request, known: set[str]) -> None:

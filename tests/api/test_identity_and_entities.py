@@ -50,6 +50,9 @@ def test_sign_ins_are_seen_by_who_sees_the_person() -> None:
     (row,) = caller.get("login-events/", {"kind": "login"}).json()["results"]
     assert (row["id"], row["user"]) == (seen.pk, str(own.public_id))
     assert caller.get(f"login-events/{hidden.pk}/").status_code == 404
+    far = caller.get("login-events/", {"at_from": "0285-08-17T16:28:10+22:19"})
+    assert (far.status_code, len(far.json()["results"])) == (200, 1)
+    assert caller.get("login-events/", {"at_from": "0001-01-01T00:00:00+01:00"}).status_code == 400
     assert caller_of(Role.SALES).get("login-events/").status_code == 403
 
 
