@@ -237,7 +237,11 @@ def small_disk(own_servers: OwnServers) -> Iterator[Path]:
         shutil.chown(space, identity.uid, identity.gid)
     yield space
     # The checkpoint has a later recovery begin behind the tablespace: it would look for a folder that is gone.
-    for statement in ("DROP DATABASE IF EXISTS full_disk WITH (FORCE)", "DROP TABLESPACE IF EXISTS small", "CHECKPOINT"):
+    for statement in (
+        "DROP DATABASE IF EXISTS full_disk WITH (FORCE)",
+        "DROP TABLESPACE IF EXISTS small",
+        "CHECKPOINT",
+    ):
         own_servers.execute(statement)
     subprocess.run(["umount", "-l", disk], check=False)
     shutil.rmtree(folder, ignore_errors=True)
