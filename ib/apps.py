@@ -41,6 +41,6 @@ class IbConfig(AppConfig):
         register_gauge(
             "trades_set_aside",
             "Trades that settlement set aside because the books refused them.",
-            lambda: float(len(quarantine.rows_set_aside())),
+            lambda: len(quarantine.rows_set_aside()),
         )
         register_suite("settle", "ib.bench.contest.settle")
