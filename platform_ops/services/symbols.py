@@ -14,7 +14,7 @@ from backoffice.kernel.errors import InvalidInput, NotFound
 from platform_ops.events import SYMBOL_MAPPED
 from platform_ops.models import ServerSymbol, Symbol
 from platform_ops.permissions import MAP_SYMBOLS
-from platform_ops.rules import match_symbol
+from platform_ops.rules.symbol_names import match_symbol
 from platform_ops.services import work
 
 
