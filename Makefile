@@ -11,7 +11,7 @@ DEVSTACK = $(BIN)/python -m backoffice.devstack
 STEP = $(BIN)/python -m backoffice.devstack.step
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser demo demo-reset test check bench schema lock
+.PHONY: help setup setup-tests demo demo-reset test check bench schema lock
 
 help:
 	@echo 'make demo         the whole product with an invented broker, on http://127.0.0.1:$(PORT) (other port: PORT=8001)'
@@ -26,8 +26,8 @@ help:
 setup:
 	@PYTHON='$(PYTHON)' scripts/setup.sh
 
-setup-browser:
-	@PYTHON='$(PYTHON)' scripts/setup.sh --browser
+setup-tests:
+	@PYTHON='$(PYTHON)' scripts/setup.sh --tests
 
 demo: setup
 	@$(DEVSTACK) up --port $(PORT)
@@ -35,7 +35,7 @@ demo: setup
 demo-reset: setup
 	@if [ -t 0 ]; then $(DEVSTACK) reset; else $(DEVSTACK) reset --yes; fi
 
-test: setup-browser
+test: setup-tests
 	@$(MAKE) --no-print-directory check
 	@$(DEVSTACK) exec --no-migrate -- $(BIN)/python -m pytest $(PYTEST_ARGS)
 

@@ -31,7 +31,7 @@ def main() -> int:
     options = _options()
     chromium = find_browser()
     if chromium is None:
-        print("picture: no Chromium here; `make setup-browser` installs it or says how", file=sys.stderr)
+        print("picture: no Chromium here; `make setup-tests` installs it or says how", file=sys.stderr)
         return 1
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv with the locked requirements and checks what pip cannot bring. Repeating it costs a second.
-# usage: scripts/setup.sh [--browser]      (--browser: also Chromium, for the browser tests)
+# usage: scripts/setup.sh [--tests]      (--tests: also Chromium and MariaDB, for their tests)
 set -eu
 cd "$(dirname "$0")/.."
 VENV=.venv

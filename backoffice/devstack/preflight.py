@@ -1,6 +1,7 @@
-"""What pip cannot bring, checked before anything starts: Python itself, pango for PDFs, a browser for its tests, a free port.
+"""What pip cannot bring, checked before anything starts: Python itself, pango for PDFs, a browser and a MariaDB server for
+their tests, a free port.
 
-`python -m backoffice.devstack.preflight [--browser]` installs what is missing when it runs as root on Debian or Ubuntu,
+`python -m backoffice.devstack.preflight [--tests]` installs what is missing when it runs as root on Debian or Ubuntu,
 and otherwise names the exact command. Uses the standard library only.
 """
 
@@ -37,6 +38,9 @@ FONT_FOLDERS = (
 )
 BROWSER_PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 BROWSER_PACKAGE = "chromium"
+# The reader of a trading platform's report database is tested against a real server, which /usr/sbin holds on Debian.
+DATABASE_PROGRAMS = ("mariadbd", "/usr/sbin/mariadbd")
+DATABASE_PACKAGE = "mariadb-server"
 
 
 def check_python() -> None:
@@ -80,6 +84,11 @@ def find_browser() -> str | None:
         if probe.returncode == 0:
             return path
     return None
+
+
+def find_report_database() -> str | None:
+    """The path of a MariaDB server, or None."""
+    return next((path for program in DATABASE_PROGRAMS if (path := shutil.which(program))), None)
 
 
 def check_pdf_libraries() -> None:
@@ -134,27 +143,32 @@ def install(packages: Sequence[str]) -> None:
             raise DevstackError(f"apt-get failed. Run by hand: {install_command(packages)}")
 
 
-def install_missing(*, browser: bool) -> None:
-    """Brings everything that is missing, or says what to do."""
+def install_missing(*, tests: bool) -> None:
+    """Brings everything that is missing, or says what to do. Without MariaDB its tests skip, so that one is only said."""
     packages = missing_pdf_packages()
-    if browser and find_browser() is None:
+    if tests and find_browser() is None:
         packages.append(BROWSER_PACKAGE)
+    if tests and find_report_database() is None:
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            packages.append(DATABASE_PACKAGE)
+        else:
+            say(f"no MariaDB server here: its tests are skipped. To have it: {install_command([DATABASE_PACKAGE])}")
     install(packages)
     still = missing_pdf_packages()
     if still:
         raise DevstackError(f"still missing after the installation: {', '.join(still)}")
-    if browser and find_browser() is None:
+    if tests and find_browser() is None:
         raise DevstackError("no working Chromium found after the installation; browser tests need one on the PATH")
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command line described above."""
     parser = argparse.ArgumentParser(prog="python -m backoffice.devstack.preflight", description=__doc__)
-    parser.add_argument("--browser", action="store_true", help="also look for Chromium, which browser tests need")
+    parser.add_argument("--tests", action="store_true", help="also look for Chromium and MariaDB, which tests need")
     options = parser.parse_args(arguments)
     try:
         check_python()
-        install_missing(browser=options.browser)
+        install_missing(tests=options.tests)
     except DevstackError as error:
         say(f"error: {error}")
         return 1

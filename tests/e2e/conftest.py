@@ -20,7 +20,7 @@ def browser() -> Iterator[Browser]:
     """System Chromium without a screen. Skips only where there is none."""
     path = find_browser()
     if path is None:
-        pytest.skip("no Chromium on this machine: `make setup-browser` installs it or says how")
+        pytest.skip("no Chromium on this machine: `make setup-tests` installs it or says how")
     with pytest.MonkeyPatch.context() as patch:
         # Playwright keeps an event loop in this thread while it runs; the tests' own database calls are not in it.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
