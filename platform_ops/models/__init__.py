@@ -5,6 +5,19 @@ from platform_ops.models.business_day import BusinessDay, BusinessDayStep
 from platform_ops.models.ingest import IngestBatch, OpenPositionMark, StatementImport
 from platform_ops.models.prices import DailyPrice, FxReferenceRate, Quote
 from platform_ops.models.servers import TradingServer
+from platform_ops.models.swaps import (
+    DividendEvent,
+    SwapBreak,
+    SwapCharge,
+    SwapFreePolicy,
+    SwapFreeRevocation,
+    SwapLine,
+    SwapObservation,
+    SwapRate,
+    SwapRun,
+    SwapSetting,
+    SwapTerm,
+)
 from platform_ops.models.symbols import ServerSymbol, Symbol, SymbolGroup, SymbolSpec
 from platform_ops.models.trading import BalanceOperation, CurrentDeal, Deal, Position, Trade
 
@@ -18,6 +31,7 @@ __all__ = [
     "CurrentDeal",
     "DailyPrice",
     "Deal",
+    "DividendEvent",
     "FxReferenceRate",
     "IngestBatch",
     "OpenPositionMark",
@@ -25,6 +39,16 @@ __all__ = [
     "Quote",
     "ServerSymbol",
     "StatementImport",
+    "SwapBreak",
+    "SwapCharge",
+    "SwapFreePolicy",
+    "SwapFreeRevocation",
+    "SwapLine",
+    "SwapObservation",
+    "SwapRate",
+    "SwapRun",
+    "SwapSetting",
+    "SwapTerm",
     "Symbol",
     "SymbolGroup",
     "SymbolSpec",
