@@ -3,6 +3,18 @@
 from platform_ops.models.accounts import AccountDimension, AccountGroup, AccountType, TradingAccount
 from platform_ops.models.business_day import BusinessDay, BusinessDayStep
 from platform_ops.models.ingest import IngestBatch, OpenPositionMark, StatementImport
+from platform_ops.models.price_feeds import (
+    BufferedTick,
+    PriceBar,
+    PriceFeed,
+    PriceFilterSetting,
+    PriceSource,
+    RejectedTick,
+    RejectionEpisode,
+    SymbolPriceState,
+    TickBatch,
+    TickFile,
+)
 from platform_ops.models.prices import DailyPrice, FxReferenceRate, Quote
 from platform_ops.models.servers import TradingServer
 from platform_ops.models.swaps import (
@@ -26,6 +38,7 @@ __all__ = [
     "AccountGroup",
     "AccountType",
     "BalanceOperation",
+    "BufferedTick",
     "BusinessDay",
     "BusinessDayStep",
     "CurrentDeal",
@@ -36,7 +49,13 @@ __all__ = [
     "IngestBatch",
     "OpenPositionMark",
     "Position",
+    "PriceBar",
+    "PriceFeed",
+    "PriceFilterSetting",
+    "PriceSource",
     "Quote",
+    "RejectedTick",
+    "RejectionEpisode",
     "ServerSymbol",
     "StatementImport",
     "SwapBreak",
@@ -51,7 +70,10 @@ __all__ = [
     "SwapTerm",
     "Symbol",
     "SymbolGroup",
+    "SymbolPriceState",
     "SymbolSpec",
+    "TickBatch",
+    "TickFile",
     "Trade",
     "TradingAccount",
     "TradingServer",
