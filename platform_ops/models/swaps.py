@@ -27,8 +27,6 @@ from platform_ops.models.servers import TradingServer
 from platform_ops.models.symbols import ServerSymbol, Symbol, SymbolGroup
 from platform_ops.types import DealKind, Side
 
-SWAP_DIGITS = {"max_digits": 20, "decimal_places": 8}
-
 
 def default_multipliers() -> list[Decimal]:
     """Nights by weekday from Sunday: Wednesday counts three, the weekend none."""
@@ -94,13 +92,13 @@ class SwapRate(models.Model):
     mode = models.PositiveSmallIntegerField(
         choices=[(mode.value, mode.name.lower().replace("_", " ")) for mode in SwapMode], default=SwapMode.POINTS.value
     )
-    long = models.DecimalField(**SWAP_DIGITS)
-    short = models.DecimalField(**SWAP_DIGITS)
+    long = models.DecimalField(max_digits=20, decimal_places=8)
+    short = models.DecimalField(max_digits=20, decimal_places=8)
     multipliers = ArrayField(models.DecimalField(max_digits=6, decimal_places=2), size=7, default=default_multipliers)
     year_days = models.PositiveSmallIntegerField(default=360, choices=[(360, "360"), (365, "365")])
     considers_holidays = models.BooleanField(default=False)
-    lp_long = models.DecimalField(**SWAP_DIGITS, null=True, blank=True)
-    lp_short = models.DecimalField(**SWAP_DIGITS, null=True, blank=True)
+    lp_long = models.DecimalField(max_digits=20, decimal_places=8, null=True, blank=True)
+    lp_short = models.DecimalField(max_digits=20, decimal_places=8, null=True, blank=True)
     source = models.CharField(max_length=120, blank=True, help_text="Sheet, policy or person that it came from.")
     change = models.ForeignKey(
         "core.ChangeRequest", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
@@ -235,8 +233,8 @@ class DividendEvent(models.Model):
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="dividends")
     ex_date = models.DateField()
     unit = models.CharField(max_length=8, choices=Unit.choices, default=Unit.PRICE)
-    amount_long = models.DecimalField(**SWAP_DIGITS)
-    amount_short = models.DecimalField(**SWAP_DIGITS)
+    amount_long = models.DecimalField(max_digits=20, decimal_places=8)
+    amount_short = models.DecimalField(max_digits=20, decimal_places=8)
     state = models.CharField(max_length=8, choices=State.choices, default=State.PROPOSED)
     note = models.CharField(max_length=200, blank=True)
     proposed_by = models.CharField(max_length=200)
@@ -308,9 +306,9 @@ class SwapTerm(models.Model):
     side = models.SmallIntegerField(choices=[(side.value, side.name.lower()) for side in Side])
     digits = models.PositiveSmallIntegerField()
     mode = models.PositiveSmallIntegerField()
-    value = models.DecimalField(**SWAP_DIGITS, help_text="Swap of one night as the rate states it.")
+    value = models.DecimalField(max_digits=20, decimal_places=8, help_text="Swap of one night as the rate states it.")
     nights = models.DecimalField(max_digits=8, decimal_places=2)
-    dividend_in_swap = models.DecimalField(**SWAP_DIGITS, default=0)
+    dividend_in_swap = models.DecimalField(max_digits=20, decimal_places=8, default=0)
     weight = models.DecimalField(max_digits=24, decimal_places=10)
     lp_weight = models.DecimalField(max_digits=24, decimal_places=10, null=True)
     unit = models.DecimalField(max_digits=44, decimal_places=20)
