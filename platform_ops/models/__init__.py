@@ -1,8 +1,18 @@
 """Trading servers and what happens on them."""
 
-from platform_ops.models.accounts import AccountDimension, AccountGroup, AccountType, TradingAccount
+from platform_ops.models.accounts import AccountDimension, AccountGroup, AccountOffer, AccountType, TradingAccount
 from platform_ops.models.business_day import BusinessDay, BusinessDayStep
+from platform_ops.models.complaints import PriceComplaint, TradeCancellation
 from platform_ops.models.ingest import IngestBatch, OpenPositionMark, StatementImport
+from platform_ops.models.liquidity import (
+    CurrentFill,
+    LiquidityFill,
+    LiquidityMessage,
+    LiquidityOrderProblem,
+    LiquidityProvider,
+    LiquiditySymbol,
+)
+from platform_ops.models.operations import OperationLimit, ServerOperation, ServerOperationEvent
 from platform_ops.models.price_feeds import (
     BufferedTick,
     PriceBar,
@@ -16,6 +26,7 @@ from platform_ops.models.price_feeds import (
     TickFile,
 )
 from platform_ops.models.prices import DailyPrice, FxReferenceRate, Quote
+from platform_ops.models.reconciliation import ReconciliationBreak, ReconciliationRun
 from platform_ops.models.servers import TradingServer
 from platform_ops.models.swaps import (
     DividendEvent,
@@ -36,26 +47,39 @@ from platform_ops.models.trading import BalanceOperation, CurrentDeal, Deal, Pos
 __all__ = [
     "AccountDimension",
     "AccountGroup",
+    "AccountOffer",
     "AccountType",
     "BalanceOperation",
     "BufferedTick",
     "BusinessDay",
     "BusinessDayStep",
     "CurrentDeal",
+    "CurrentFill",
     "DailyPrice",
     "Deal",
     "DividendEvent",
     "FxReferenceRate",
     "IngestBatch",
+    "LiquidityFill",
+    "LiquidityMessage",
+    "LiquidityOrderProblem",
+    "LiquidityProvider",
+    "LiquiditySymbol",
     "OpenPositionMark",
     "Position",
+    "OperationLimit",
     "PriceBar",
+    "PriceComplaint",
     "PriceFeed",
     "PriceFilterSetting",
     "PriceSource",
     "Quote",
+    "ReconciliationBreak",
+    "ReconciliationRun",
     "RejectedTick",
     "RejectionEpisode",
+    "ServerOperation",
+    "ServerOperationEvent",
     "ServerSymbol",
     "StatementImport",
     "SwapBreak",
@@ -75,6 +99,7 @@ __all__ = [
     "TickBatch",
     "TickFile",
     "Trade",
+    "TradeCancellation",
     "TradingAccount",
     "TradingServer",
 ]

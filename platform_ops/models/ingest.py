@@ -28,6 +28,9 @@ class StatementImport(models.Model):
         MT4_STATEMENT = "mt4_statement", "MT4 statement"
         MT4_DETAILED = "mt4_detailed", "MT4 detailed statement"
         MT5_REPORT = "mt5_report", "MT5 report"
+        MT5_HTML = "mt5_html", "MT5 report (HTML)"
+        MT5_API_DEALS = "mt5_api_deals", "MT5 deals of the client API"
+        MT5_API_ORDERS = "mt5_api_orders", "MT5 orders of the client API"
         DEALS_CSV = "deals_csv", "Deals as CSV"
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
