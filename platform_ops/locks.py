@@ -37,3 +37,24 @@ def lock_server(server_id: int) -> None:
                 raise
             raise Retryable("Another load of this server is still running.", server_id=server_id) from error
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [usual])
+
+
+def lock_swap_rates() -> None:
+    """Makes the caller the only one who sets swap rates until its transaction ends; waits at most three seconds."""
+    _lock_alone("swap_rates", "all", "Somebody else is setting swap rates.")
+
+
+def lock_rollover(server_id: int) -> None:
+    """Makes the caller the only rollover of the server until its transaction ends; waits at most three seconds."""
+    _lock_alone("rollover", str(server_id), "Another rollover of this server is under way.")
+
+
+def _lock_alone(what: str, which: str, problem: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MILLISECONDS}")
+        try:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [advisory_key("platform", what, which)])
+        except OperationalError as error:
+            if getattr(error.__cause__, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            raise Retryable(problem, what=what, which=which) from error

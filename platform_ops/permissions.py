@@ -19,6 +19,10 @@ MANAGE_CATALOGUE = "platform.manage_catalogue"
 RUN_BUSINESS_DAY = "platform.run_business_day"
 HOLD_BUSINESS_DAY = "platform.hold_business_day"
 APPROVE_SPECIFICATIONS = "platform.approve_specifications"
+MANAGE_SWAPS = "platform.manage_swaps"
+APPROVE_DIVIDENDS = "platform.approve_dividends"
+RUN_ROLLOVER = "platform.run_rollover"
+ACCEPT_SWAP_BREAKS = "platform.accept_swap_breaks"
 
 # Roles that see every account of their legal entities, also those that no client has yet.
 WHOLE_ENTITY_ROLES = (
@@ -39,6 +43,10 @@ _SCOPED = {
     "platform_ops.BalanceOperation": ("account__", "account__server__entity"),
     "platform_ops.CurrentDeal": ("account__", "account__server__entity"),
     "platform_ops.AccountDimension": ("account__", "account__server__entity"),
+    "platform_ops.SwapLine": ("account__", "account__server__entity"),
+    "platform_ops.SwapCharge": ("account__", "account__server__entity"),
+    "platform_ops.SwapBreak": ("account__", "account__server__entity"),
+    "platform_ops.SwapFreeRevocation": ("account__", "account__server__entity"),
 }
 
 
@@ -53,6 +61,10 @@ def register() -> None:
     declare_capability(REBUILD_PROJECTIONS, _OPERATORS)
     declare_capability(MANAGE_CATALOGUE, _OPERATORS)
     declare_capability(APPROVE_SPECIFICATIONS, (*_OPERATORS, Role.DEALING))
+    declare_capability(MANAGE_SWAPS, _OPERATORS)
+    declare_capability(APPROVE_DIVIDENDS, (*_OPERATORS, Role.DEALING))
+    declare_capability(RUN_ROLLOVER, (*_OPERATORS, Role.FINANCE))
+    declare_capability(ACCEPT_SWAP_BREAKS, (*_OPERATORS, Role.FINANCE))
     declare_capability(RUN_BUSINESS_DAY, (*_OPERATORS, Role.FINANCE))
     declare_capability(HOLD_BUSINESS_DAY, (Role.FINANCE, Role.ADMINISTRATOR))
     for label, (account_path, entity_path) in _SCOPED.items():
@@ -67,9 +79,21 @@ def register() -> None:
         ("platform_ops.BusinessDay", "entity"),
         ("platform_ops.AccountGroup", "server__entity"),
         ("platform_ops.AccountType", "entity"),
+        ("platform_ops.SwapSetting", "server__entity"),
+        ("platform_ops.SwapRun", "server__entity"),
     ):
         register_scope(label, role_entity_scope(entity_path, *WHOLE_ENTITY_ROLES))
-    for label in ("Symbol", "SymbolGroup", "SymbolSpec", "Quote", "DailyPrice", "FxReferenceRate"):
+    for label in (
+        "Symbol",
+        "SymbolGroup",
+        "SymbolSpec",
+        "Quote",
+        "DailyPrice",
+        "FxReferenceRate",
+        "SwapRate",
+        "SwapFreePolicy",
+        "DividendEvent",
+    ):
         register_scope(f"platform_ops.{label}", _every_member_of_staff)
 
 

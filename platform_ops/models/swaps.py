@@ -9,6 +9,7 @@ correction is a further line with the difference.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
@@ -26,6 +27,9 @@ from platform_ops.models.accounts import AccountGroup, AccountType, TradingAccou
 from platform_ops.models.servers import TradingServer
 from platform_ops.models.symbols import ServerSymbol, Symbol, SymbolGroup
 from platform_ops.types import DealKind, Side
+
+SWAP_DIGITS: dict[str, Any] = {"max_digits": 20, "decimal_places": 8}
+"""How wide a swap value is, in every table that holds one."""
 
 
 def default_multipliers() -> list[Decimal]:
