@@ -46,6 +46,7 @@ class CalculationMode(IntEnum):
     FOREX_NO_LEVERAGE = 5
     EXCHANGE_STOCKS = 32
     EXCHANGE_FUTURES = 33
+    EXCHANGE_BONDS = 37
     COLLATERAL = 64
 
 
@@ -259,7 +260,8 @@ class SymbolTerms:
 
     `swap_long` and `swap_short` are stated as `swap_mode` says, negative where the client pays. `swap_multipliers` say
     how many nights each weekday's close counts. `margin_hedged` is the contract size that covered volume is margined by.
-    Filter levels are points; 0 turns one off.
+    `converts_by_market` turns a forex result into the account's currency as that of other modes: a profit at the bid, a
+    loss at the ask. `face_value` and `accrued_interest` are of bonds. Filter levels are points; 0 turns one off.
     """
 
     digits: int
@@ -284,6 +286,9 @@ class SymbolTerms:
     margin_rate_buy: Decimal = Decimal(1)
     margin_rate_sell: Decimal = Decimal(1)
     is_hedged_by_larger_leg: bool = False
+    converts_by_market: bool = False
+    face_value: Decimal = ZERO
+    accrued_interest: Decimal = ZERO
     swap_mode: SwapMode = SwapMode.POINTS
     swap_long: Decimal = ZERO
     swap_short: Decimal = ZERO
