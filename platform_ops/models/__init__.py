@@ -28,6 +28,7 @@ from platform_ops.models.price_feeds import (
 from platform_ops.models.prices import DailyPrice, FxReferenceRate, Quote
 from platform_ops.models.reconciliation import ReconciliationBreak, ReconciliationRun
 from platform_ops.models.servers import TradingServer
+from platform_ops.models.swap_desk import SwapMarkupRule, SwapPush, SwapSheet, SwapSheetRow
 from platform_ops.models.swaps import (
     DividendEvent,
     SwapBreak,
@@ -87,10 +88,14 @@ __all__ = [
     "SwapFreePolicy",
     "SwapFreeRevocation",
     "SwapLine",
+    "SwapMarkupRule",
     "SwapObservation",
+    "SwapPush",
     "SwapRate",
     "SwapRun",
     "SwapSetting",
+    "SwapSheet",
+    "SwapSheetRow",
     "SwapTerm",
     "Symbol",
     "SymbolGroup",

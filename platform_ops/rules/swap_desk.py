@@ -30,7 +30,7 @@ LEAP_FACTOR = Decimal(5)
 TYPO_BAND = Decimal("1.25")
 """How far a ratio may lie from a whole power of ten and still be called a slipped decimal point."""
 
-RATE_DIGITS = {mode: 4 for mode in SwapMode} | {SwapMode.POINTS: 2, SwapMode.NONE: 0}
+RATE_DIGITS = dict.fromkeys(SwapMode, 4) | {SwapMode.POINTS: 2, SwapMode.NONE: 0}
 """Decimals that a marked-up rate is rounded to, always to the client's disadvantage by less than one of the last digit."""
 
 
