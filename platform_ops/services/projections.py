@@ -94,7 +94,7 @@ WITH summed AS (
                OR min(deal.kind) FILTER (WHERE deal.entry = 0) <> max(deal.kind) FILTER (WHERE deal.entry = 0)
                AS needs_walk
       FROM platform_ops_currentdeal deal {{touched}}
-     WHERE deal.kind IN (0, 1) AND deal.position_ticket <> 0
+     WHERE deal.kind IN (0, 1) AND deal.position_ticket <> 0 {{until}}
      GROUP BY deal.account_id, deal.position_ticket
 ), walked AS (
     SELECT deal.account_id, deal.position_ticket, min(deal.server_symbol_id) AS server_symbol_id,
@@ -102,7 +102,7 @@ WITH summed AS (
                                   ORDER BY deal.at, deal.ticket, deal.leg) AS state
       FROM platform_ops_currentdeal deal
       JOIN summed USING (account_id, position_ticket)
-     WHERE summed.needs_walk AND deal.kind IN (0, 1)
+     WHERE summed.needs_walk AND deal.kind IN (0, 1) {{until}}
      GROUP BY deal.account_id, deal.position_ticket
 )
 SELECT account_id, position_ticket, server_symbol_id, CASE WHEN kind = 0 THEN 1 ELSE -1 END AS side, volume_lots,
@@ -122,8 +122,10 @@ TRADE_TARGET = _PLAIN_TRADES.format(deals=_CURRENT, scope="{scope}") + "UNION AL
 """Every trade there must be; format with the scope of deals (walked positions are always all)."""
 OPERATION_TARGET = _OPERATIONS.format(deals=_CURRENT, scope="{scope}")
 """Every balance operation that a deal made there must be, openings apart."""
-POSITION_TARGET = _OPEN_POSITIONS.format(touched="")
+POSITION_TARGET = _OPEN_POSITIONS.format(touched="", until="")
 """Every open position there must be."""
+POSITIONS_BEFORE = _OPEN_POSITIONS.format(touched="{touched}", until="AND deal.at < %(cut)s")
+"""What was open just before an instant (`cut`); format with a join to the positions that are meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ _OPERATION_KEY = "(server_id, ticket, leg) WHERE NOT is_opening"
 _IS_OPERATION = "deal.kind NOT IN (0, 1, 13, 14)"
 
 _POSITIONS = f"""
-WITH target AS MATERIALIZED ({_OPEN_POSITIONS.format(touched=_ONLY_TOUCHED)}),
+WITH target AS MATERIALIZED ({_OPEN_POSITIONS.format(touched=_ONLY_TOUCHED, until="")}),
 gone AS (
     DELETE FROM platform_ops_position present
      USING platform_ingest_touched touched
