@@ -3,6 +3,7 @@
 from platform_ops.models.accounts import AccountDimension, AccountGroup, AccountOffer, AccountType, TradingAccount
 from platform_ops.models.business_day import BusinessDay, BusinessDayStep
 from platform_ops.models.complaints import PriceComplaint, TradeCancellation
+from platform_ops.models.connections import ServerConnection, ServerSync, SyncGap
 from platform_ops.models.ingest import IngestBatch, OpenPositionMark, StatementImport
 from platform_ops.models.liquidity import (
     CurrentFill,
@@ -67,8 +68,8 @@ __all__ = [
     "LiquidityProvider",
     "LiquiditySymbol",
     "OpenPositionMark",
-    "Position",
     "OperationLimit",
+    "Position",
     "PriceBar",
     "PriceComplaint",
     "PriceFeed",
@@ -79,9 +80,11 @@ __all__ = [
     "ReconciliationRun",
     "RejectedTick",
     "RejectionEpisode",
+    "ServerConnection",
     "ServerOperation",
     "ServerOperationEvent",
     "ServerSymbol",
+    "ServerSync",
     "StatementImport",
     "SwapBreak",
     "SwapCharge",
@@ -101,6 +104,7 @@ __all__ = [
     "SymbolGroup",
     "SymbolPriceState",
     "SymbolSpec",
+    "SyncGap",
     "TickBatch",
     "TickFile",
     "Trade",
