@@ -1,7 +1,8 @@
 """Currencies and the number of decimal places in which each is booked.
 
 Owns the register: ISO 4217 national currencies in use, those withdrawn ones that the rate history still
-quotes, the offshore yuan, metals and the larger crypto currencies. It must never hold rates or amounts.
+quotes, the offshore yuan, metals and the larger crypto currencies, and the cents in which cent accounts are kept.
+It must never hold market rates or amounts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _WITHDRAWN = "ANG BGN CYP EEK HRK LTL LVL MTL ROL SIT SKK TRL"
 _OFFSHORE = "CNH"
 _METALS = "XAG XAU XPD XPT"
 _CRYPTO = "BTC ETH LTC USDC USDT XRP"
+# Cent accounts are kept in hundredths of a currency and show them with two digits: 100.00 USC is one dollar.
+_CENTS = {"USC": "USD", "EUC": "EUR"}
+CENTS_PER_UNIT = 100
 
 _DIGITS_OTHER_THAN_TWO = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF ROL TRL",
@@ -36,7 +40,7 @@ DEFAULT_DIGITS = 2
 def _digits_by_code() -> dict[str, int]:
     digits = {
         code: DEFAULT_DIGITS
-        for codes in (_ISO_ACTIVE, _WITHDRAWN, _OFFSHORE, _METALS, _CRYPTO)
+        for codes in (_ISO_ACTIVE, _WITHDRAWN, _OFFSHORE, _METALS, _CRYPTO, " ".join(_CENTS))
         for code in codes.split()
     }
     for number, codes in _DIGITS_OTHER_THAN_TWO.items():
@@ -93,6 +97,16 @@ class Currency:
     def all() -> list[Currency]:
         """Every currency of the register, sorted by code."""
         return sorted(_BY_CODE.values())
+
+    @property
+    def parent(self) -> Currency:
+        """The currency that this one is hundredths of; itself for all that are no cents."""
+        return _BY_CODE[_CENTS.get(self.code, self.code)]
+
+    @property
+    def per_parent(self) -> int:
+        """How many of this one make one of its parent: 100 for cents, else 1."""
+        return CENTS_PER_UNIT if self.code in _CENTS else 1
 
     def __str__(self) -> str:
         return self.code

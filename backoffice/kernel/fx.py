@@ -189,6 +189,12 @@ PerEuroTable = Mapping[date, Mapping[str, Decimal]]
 """For each day that has rates: currency code → units of it for one euro. The euro itself is not listed."""
 
 
+def _per_euro(quotes: Mapping[str, Decimal], currency: Currency) -> Decimal | None:
+    """Units of the currency for one euro; cents follow from the currency that they are hundredths of."""
+    of_parent = ONE if currency.parent == EURO else quotes.get(currency.parent.code)
+    return None if of_parent is None else EXACT.multiply(of_parent, Decimal(currency.per_parent))
+
+
 class PerEuroRateProvider:
     """Rates from a table of quotes per euro, such as the reference rates of the European Central Bank.
 
@@ -213,6 +219,9 @@ class PerEuroRateProvider:
         pair = CurrencyPair(base, quote)
         if base == quote:
             return FxRate(pair, ONE, side, self._source, on)
+        if base.parent == quote.parent:
+            # Cents against their own currency: a definition, true on every day and every side.
+            return FxRate(pair, divide(Decimal(quote.per_parent), Decimal(base.per_parent)), side, self._source, on)
         if side is not Side.MID:
             raise MissingRate(f"{self._source} has no {side} rates.", pair=str(pair), on=on.isoformat(), side=str(side))
         for age in range(self._max_age_days + 1):
@@ -220,8 +229,7 @@ class PerEuroRateProvider:
             quotes = self._table.get(day)
             if quotes is None:
                 continue
-            base_per_euro = ONE if base == EURO else quotes.get(base.code)
-            quote_per_euro = ONE if quote == EURO else quotes.get(quote.code)
+            base_per_euro, quote_per_euro = _per_euro(quotes, base), _per_euro(quotes, quote)
             if base_per_euro is not None and quote_per_euro is not None:
                 return FxRate(pair, divide(quote_per_euro, base_per_euro), Side.MID, self._source, day)
         raise MissingRate(

@@ -90,7 +90,8 @@ def require_permitted_currencies(pairs: Iterable[tuple[int, str]]) -> None:
         .values_list("pk", "currencies")
     )
     for entity_id, currency in sorted(wanted):
-        if entity_id in limits and currency not in limits[entity_id]:
+        # Who opens accounts in dollars opens them in cents of the dollar.
+        if entity_id in limits and not {currency, Currency.of(currency).parent.code} & set(limits[entity_id]):
             raise InvalidInput(
                 f"This legal entity opens no accounts in {currency}.",
                 code="currency_not_permitted",
