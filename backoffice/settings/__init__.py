@@ -244,6 +244,9 @@ STORAGES = {
     "default": private_storage(folder=PRIVATE_FILES, bucket=os.environ.get("BACKOFFICE_S3_BUCKET", "")),
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
+# Ticks with their verdicts: Parquet files by symbol and day, on a disk of this machine, kept for so many days.
+TICK_FOLDER = os.environ.get("BACKOFFICE_TICKS", str(BASE_DIR / "var" / "ticks"))
+TICK_DAYS = int(os.environ.get("BACKOFFICE_TICK_DAYS", "90"))
 # A clamd that looks at each uploaded file: unix:///run/clamav/clamd.ctl or tcp://host:3310; empty for none.
 FILE_SCANNER = os.environ.get("BACKOFFICE_FILE_SCANNER", "")
 WHITENOISE_USE_FINDERS = True

@@ -20,4 +20,5 @@ STORAGES = {
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+TICK_FOLDER = f"{_own_folder.name}/ticks"
 LOGGING = {"format": "console", "level": "WARNING"}

@@ -1,0 +1,1 @@
+"""Prices: the filter, the intake, the store, bars."""
