@@ -14,9 +14,11 @@ class PlatformOpsConfig(AppConfig):
         """Declares the desk's verbs, scopes and proofs."""
         from backoffice.core.bench import register_suite
         from platform_ops import api, change_kinds, checks, permissions, screens
+        from platform_ops.gateways.mt5web import connector as mt5web
         from platform_ops.services import work
 
         permissions.register()
+        mt5web.register()
         checks.register()
         change_kinds.register()
         work.register()

@@ -18,6 +18,7 @@ REBUILD_PROJECTIONS = "platform.rebuild_projections"
 MANAGE_CATALOGUE = "platform.manage_catalogue"
 RUN_BUSINESS_DAY = "platform.run_business_day"
 HOLD_BUSINESS_DAY = "platform.hold_business_day"
+MANAGE_CONNECTIONS = "platform.manage_connections"
 APPROVE_SPECIFICATIONS = "platform.approve_specifications"
 MANAGE_SWAPS = "platform.manage_swaps"
 APPROVE_DIVIDENDS = "platform.approve_dividends"
@@ -66,6 +67,7 @@ def register() -> None:
     declare_capability(RUN_ROLLOVER, (*_OPERATORS, Role.FINANCE))
     declare_capability(ACCEPT_SWAP_BREAKS, (*_OPERATORS, Role.FINANCE))
     declare_capability(RUN_BUSINESS_DAY, (*_OPERATORS, Role.FINANCE))
+    declare_capability(MANAGE_CONNECTIONS, _OPERATORS)
     declare_capability(HOLD_BUSINESS_DAY, (Role.FINANCE, Role.ADMINISTRATOR))
     for label, (account_path, entity_path) in _SCOPED.items():
         register_scope(label, role_entity_scope(entity_path, *WHOLE_ENTITY_ROLES))
@@ -77,6 +79,9 @@ def register() -> None:
         ("platform_ops.StatementImport", "server__entity"),
         ("platform_ops.IngestBatch", "server__entity"),
         ("platform_ops.BusinessDay", "entity"),
+        ("platform_ops.ServerConnection", "server__entity"),
+        ("platform_ops.ServerSync", "server__entity"),
+        ("platform_ops.SyncGap", "server__entity"),
         ("platform_ops.AccountGroup", "server__entity"),
         ("platform_ops.AccountType", "entity"),
         ("platform_ops.SwapSetting", "server__entity"),

@@ -36,6 +36,8 @@ LEFT_BEHIND: dict[str, str] = {
     "core.User_groups": "not used",
     "core.User_user_permissions": "not used",
     "ledger.AccountBalance": "follows from postings and holds",
+    "platform_ops.ServerConnection": "secret; connections are set up anew",
+    "platform_ops.ServerSync": "machinery; followed anew from the connection's start",
     "ib.ConfigChange": "marks of changes that the next compilation reads",
     "risk.ExposureRun": "calculated anew",
     "risk.ExposureRow": "calculated anew",
