@@ -16,3 +16,6 @@ RATES_CHANGED = "platform.rates_changed"
 
 STATEMENT_REFUSED = "platform.statement_refused"
 """A statement file could not be read and stands in quarantine; payload: import_id."""
+
+SWAPS_COMPUTED = "platform.swaps_computed"
+"""A rollover wrote lines; payload: run_id, server_id, day, lines."""

@@ -24,7 +24,7 @@ ZERO = Decimal(0)
 ONE = Decimal(1)
 WEEKDAYS = 7
 UNIT_DECIMALS = 20
-RATE_DECIMALS = 12
+RATE_DECIMALS = 20
 PRECISION = 80
 """Significant digits of every step before rounding; nothing of the inputs is lost."""
 

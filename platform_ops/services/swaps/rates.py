@@ -211,11 +211,10 @@ def _check(rates: Sequence[RateDraft], valid_from: datetime) -> dict[int, Symbol
 
 def _end(keys: Sequence[RateKey], at: datetime) -> int:
     """Ends what is valid at *at* and removes what was planned for later; how many rows ended or went."""
-    matching = Q(pk__in=[])
     wanted = set(keys)
-    matching |= Q(symbol_id__in={symbol_id for symbol_id, _ in wanted})
     count = 0
-    rows = SwapRate.objects.filter(matching).exclude(validity__endswith__lte=at).order_by("pk")
+    lasting = Q(validity__upper_inf=True) | Q(validity__endswith__gt=at)
+    rows = SwapRate.objects.filter(lasting, symbol_id__in={symbol_id for symbol_id, _ in wanted}).order_by("pk")
     gone: list[int] = []
     cut: list[SwapRate] = []
     for row in rows:
