@@ -279,7 +279,7 @@ class PriceFilter:
         found = self._compare(levels, state, source, at, bid, ask, session, is_break)
         if found is not None:
             return found
-        return _judge_level(levels, state, at, bid, ask)
+        return judge_level(levels, state, at, bid, ask)
 
     def restart(self, source: int | None = None) -> None:
         """Forgets what was accepted, as after a restart of the feed: the next tick passes the level filter."""
@@ -394,7 +394,7 @@ def median_twice(values: list[int]) -> int:
     return ordered[(count - 1) // 2] + ordered[count // 2]
 
 
-def _judge_level(levels: FilterLevels, state: SourceState, at: int, bid: int, ask: int) -> Verdict:
+def judge_level(levels: FilterLevels, state: SourceState, at: int, bid: int, ask: int) -> Verdict:
     """The level filter. Changes the counters, and P0 when it accepts."""
     last_bid = state.bid
     if last_bid is None:
