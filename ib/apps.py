@@ -19,7 +19,7 @@ class IbConfig(AppConfig):
         from funding.ledger.services.entries import register_derived_source
         from ib import api, change_kinds, checks, events, permissions, screens
         from ib.models import Partner
-        from ib.services import day_step, posting, quarantine, runners, upkeep
+        from ib.services import day_step, posting, quarantine, runners, upkeep, work
 
         permissions.register()
         register_viewable("ib.partners", Partner.objects.all)
@@ -30,6 +30,7 @@ class IbConfig(AppConfig):
         events.subscribe()
         screens.register()
         day_step.register()
+        work.register()
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")
         register_periodic("ib.partitions", "ib.tasks.make_line_partitions", 3600)
         register_periodic("ib.unsettled_batches", "ib.tasks.enqueue_unsettled_batches", 30)

@@ -12,14 +12,15 @@ from typing import Any
 from backoffice.core.models import OutboxEvent
 from backoffice.core.services import outbox
 from backoffice.core.types import Actor
-from ib.services import shards
+from ib.services import shards, work
 
 ACTOR = Actor.system("ib.events")
 
 
 def on_trades_changed(payload: dict[str, Any], event: OutboxEvent) -> None:
-    """Trades came in: their batch is settled."""
+    """Trades came in: their batch is settled, and what was set aside and is corrected by now is nobody's work any more."""
     shards.enqueue_batch(ingest_batch_id=payload["batch_id"])
+    work.note_corrections()
 
 
 def on_symbol_mapped(payload: dict[str, Any], event: OutboxEvent) -> None:

@@ -21,6 +21,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput
 from ib.models import QuarantinedTrade
+from ib.services import work
 from ib.services.shards import RESETTLE_DAY, enqueue_days
 
 REFUSED = (DataError, IntegrityError, InternalError, InvalidInput, ArithmeticError)
@@ -120,6 +121,8 @@ def set_aside(*, guilty: dict[int, Exception], cause: str, actor: Actor) -> None
             entity_id=row.entity_id,
         )
         structlog.get_logger(__name__).error("trade_set_aside", trade_id=trade_id, error=row.error, cause=cause)
+    for day in QuarantinedTrade.objects.filter(trade_id__in=guilty).order_by("day").values_list("day").distinct():
+        work.note_day(day=day[0])
 
 
 def reason_text(refusal: Exception) -> str:
@@ -142,6 +145,7 @@ def release_trade(*, quarantine_id: int, actor: Actor, reason: str) -> Quarantin
         raise Conflict("The trade was put back already.", code="already_released", trade_id=row.trade_id)
     row.released_at, row.released_by, row.release_reason = clock.now(), actor.label, reason
     row.save(update_fields=["released_at", "released_by", "release_reason"])
+    work.note_day(day=row.day)
     enqueue_days(days=[row.day], cause=f"release:{row.trade_id}", actor=actor, kind=RESETTLE_DAY)
     audit.record(actor=actor, action="ib.release_trade", target=row, reason=reason, entity_id=row.entity_id)
     return row

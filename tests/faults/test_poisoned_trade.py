@@ -7,23 +7,25 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from django.db import DataError, InternalError, connection
+from django.db import DataError, InternalError, connection, transaction
 from django.test import Client as Browser
 from django.urls import reverse
 
 from backoffice.core.books import verify_books
-from backoffice.core.models import AuditRecord, Job
+from backoffice.core.models import AuditRecord, Job, OutboxEvent, WorkItem
 from backoffice.core.services import jobs
 from backoffice.core.types import Role
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput, NotFound
+from ib.events import on_trades_changed
 from ib.models import CommissionLine, QuarantinedTrade, SettlementBatch
 from ib.selectors import coverage, uncovered_trades
-from ib.services import quarantine
+from ib.services import quarantine, work
 from ib.services.day_step import settle_business_day
 from ib.services.proof import prove_range
-from ib.services.quarantine import release_trade
+from ib.services.quarantine import release_trade, set_aside
 from ib.services.settlement import settle_ingest_batch, settle_range
 from ib.services.shards import RESETTLE_DAY, SETTLE_BATCH, enqueue_batch
+from ib.services.work import TRADE_SET_ASIDE
 from ib.types import Coverage, Exclusion
 from platform_ops.models import Trade
 from tests.factories import platform
@@ -257,3 +259,41 @@ def test_the_desk_shows_the_reason_and_offers_to_put_back(browser_of_manager: Br
 @pytest.fixture
 def browser_of_manager(client: Browser) -> Browser:
     return client
+
+
+def open_items() -> list[tuple[str, str | None]]:
+    """The open items of the kind, with the reason."""
+    items = WorkItem.objects.filter(kind=TRADE_SET_ASIDE).exclude(state=WorkItem.State.CLOSED).order_by("group_key")
+    return [(item.group_key, item.evidence["what the books said"]) for item in items]
+
+
+def test_each_trade_that_is_set_aside_is_somebodys_work_until_it_is_back() -> None:
+    # Given two bad trades
+    world = greedy_broker()
+    first = make_trade(world.account, server_symbol=world.broker.eurusd)
+    second = make_trade(world.account, server_symbol=world.broker.eurusd)
+    poison(first.ticket)
+    settle_range(from_day=MONDAY, to_day=MONDAY, actor=SYSTEM)
+    key = f"{MONDAY}:{world.broker.entity.pk}"
+    assert open_items() == [(f"{key}:{first.pk}", f"poisoned trade {first.pk}")]
+    # When it is put back while the cause stands, then the item is open again afterwards
+    row = QuarantinedTrade.objects.get()
+    manager = staff(Role.PARTNER_MANAGER, entities=[world.broker.entity])
+    release_trade(quarantine_id=row.pk, actor=manager, reason="try")
+    assert open_items() == []
+    jobs.run_ready(kind=RESETTLE_DAY, owner="worker")
+    assert len(open_items()) == 1
+    # When the server corrects it, then the news of the correction closes the item
+    platform.correct_trade(first, profit="2")
+    on_trades_changed({"batch_id": Trade.objects.get(pk=first.pk).batch_id}, OutboxEvent())
+    assert open_items() == []
+    assert not WorkItem.objects.filter(title__contains=str(second.ticket)).exists()
+
+
+def test_very_many_of_a_day_are_one_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = greedy_broker()
+    monkeypatch.setattr(work, "MAX_SEPARATE_ITEMS", 1)
+    trades = [make_trade(world.account, server_symbol=world.broker.eurusd) for _ in range(3)]
+    with transaction.atomic():
+        set_aside(guilty={trade.pk: ValueError("too much") for trade in trades}, cause="test", actor=SYSTEM)
+    assert open_items() == [(f"{MONDAY}:{world.broker.entity.pk}:*", "too much")]
