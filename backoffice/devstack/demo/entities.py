@@ -15,6 +15,7 @@ from backoffice.core.actors import actor_of_user
 from backoffice.core.models import LegalEntity, User
 from backoffice.core.services import changes, entities, terms, users
 from backoffice.core.types import Actor, Role
+from backoffice.devstack.demo.behaviour import AccountPlan
 from backoffice.devstack.demo.history import record_of
 from backoffice.devstack.demo.seed import Seeding, demo_secret
 from backoffice.devstack.demo.world import TicketCounter
@@ -28,6 +29,7 @@ from funding.ledger.selectors import ledger_balances_on
 from funding.ledger.services.accounts import get_account
 from funding.ledger.services.periods import booking_day
 from funding.services import deposits, external_balances, manual_journals
+from platform_ops.models import TradingAccount, TradingServer
 from platform_ops.services import catalogue, dimensions
 from platform_ops.services.business_day import run_business_day
 from platform_ops.services.ingest import ingest_records
@@ -122,35 +124,13 @@ def _trade(seeding: Seeding, entity: LegalEntity) -> None:
         for plan in client.accounts
         if plan.platform == "mt5" and plan.currency in groups
     ]
-    tickets = {"mt5": TicketCounter(FIRST_TICKET)}
-    world = dataclasses.replace(seeding.world, tickets=tickets)
+    world = dataclasses.replace(seeding.world, tickets={"mt5": TicketCounter(FIRST_TICKET)})
     records, money = [], []
     for number, (person, plan) in enumerate(islice(plans, CLIENTS)):
         plan = dataclasses.replace(plan, login=str(FIRST_LOGIN + number), seed=plan.seed + 1)
         name = f"{person.full_name.split()[0]} {chr(65 + number)}. Global"
-        client = crm_clients.register_client(
-            entity_id=entity.pk,
-            brand_id=entity.brands.get().pk,
-            full_name=name,
-            email=f"client{number + 1}@northgate-global.example",
-            country="SC",
-            language="en",
-            registered_at=plan.active_from - timedelta(days=1),
-            stage="active",
-            actor=actor,
-        )
-        account = catalogue.open_account(
-            server_id=server.pk,
-            login=plan.login,
-            client_id=client.pk,
-            group_id=groups[plan.currency],
-            name=name,
-            leverage=500,
-            opened_at=plan.active_from - timedelta(hours=1),
-            actor=actor,
-        )
-        dimensions.set_dimension(
-            account_id=account.pk, dimension="book", value="B", valid_from=account.opened_at, actor=actor
+        account = _open(
+            seeding, entity, server=server, group_id=groups[plan.currency], plan=plan, name=name, number=number
         )
         for deal in world.history_of(plan):
             records.append(record_of(deal, account.pk, deal.symbol))
@@ -170,6 +150,44 @@ def _trade(seeding: Seeding, entity: LegalEntity) -> None:
         )
     ingest_records(server_id=server.pk, source="demo:MT5-INTL", records=records, as_of=day_bounds(day)[1])
     run_business_day(server_id=server.pk, day=day, actor=Actor.system("business_day"))
+
+
+def _open(
+    seeding: Seeding,
+    entity: LegalEntity,
+    *,
+    server: TradingServer,
+    group_id: int,
+    plan: AccountPlan,
+    name: str,
+    number: int,
+) -> TradingAccount:
+    """A client of the entity with one account, in the B-book."""
+    client = crm_clients.register_client(
+        entity_id=entity.pk,
+        brand_id=entity.brands.get().pk,
+        full_name=name,
+        email=f"client{number + 1}@northgate-global.example",
+        country="SC",
+        language="en",
+        registered_at=plan.active_from - timedelta(days=1),
+        stage="active",
+        actor=seeding.actor,
+    )
+    account = catalogue.open_account(
+        server_id=server.pk,
+        login=plan.login,
+        client_id=client.pk,
+        group_id=group_id,
+        name=name,
+        leverage=500,
+        opened_at=plan.active_from - timedelta(hours=1),
+        actor=seeding.actor,
+    )
+    dimensions.set_dimension(
+        account_id=account.pk, dimension="book", value="B", valid_from=account.opened_at, actor=seeding.actor
+    )
+    return account
 
 
 def _keeps(seeding: Seeding, entity: LegalEntity) -> None:
