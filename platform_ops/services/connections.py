@@ -142,7 +142,7 @@ def open_gateway(*, server_id: int, writing: bool = False) -> Iterator[TradingGa
         entity_id = TradingServer.objects.values_list("entity_id", flat=True).get(pk=server_id)
         with transaction.atomic():
             switches.require_open(switches.Switch.SERVER_PUSHES, entity_id=entity_id)
-    gateway = connector_of(connection.kind).factory(settings_of(connection))
+    gateway = gateway_of(connection)
     try:
         yield cast(TradingGateway, gateway if writing else ReadOnlyGateway(gateway))
     finally:
@@ -178,6 +178,11 @@ def settings_of(connection: ServerConnection) -> ConnectionSettings:
         password=connection.password or "",
         options=connection.options,
     )
+
+
+def gateway_of(connection: ServerConnection) -> ReadingGateway:
+    """A connector for the connection; nothing is sent before its first call."""
+    return connector_of(connection.kind).factory(settings_of(connection))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

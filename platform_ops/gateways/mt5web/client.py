@@ -292,7 +292,7 @@ class Mt5WebGateway:
             return self._connected().ask(command, parameters, body=body, changes=changes, accepts=accepts)
         except GatewayUnavailable as error:
             # The server may have dropped a connection that was idle; a question is asked once more, an order is not.
-            if changes or not was_used or "retcode" in error.details:
+            if changes or not was_used or self._is_closed or "retcode" in error.details:
                 raise
         return self._connected().ask(command, parameters, body=body, accepts=accepts)
 

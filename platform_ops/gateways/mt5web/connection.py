@@ -7,6 +7,7 @@ connection is given up, never read on.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Mapping
@@ -81,6 +82,9 @@ class Connection:
         """Gives the connection up; may be called twice."""
         broken, self._socket = self._socket, None
         if broken is not None:
+            with contextlib.suppress(OSError):
+                # Wakes a thread that waits for an answer.
+                broken.shutdown(socket.SHUT_RDWR)
             broken.close()
 
     def ask(
@@ -189,10 +193,10 @@ class Connection:
         raise GatewayUnavailable(told, **details)
 
     def _send(self, data: bytes) -> None:
-        assert self._socket is not None
         try:
-            self._socket.settimeout(self._remaining())
-            self._socket.sendall(data)
+            open_socket = self._opened()
+            open_socket.settimeout(self._remaining())
+            open_socket.sendall(data)
         except OSError as error:
             # Some of it may have arrived.
             self._unavailable(f"broke the connection while {self._command} was sent ({_words(error)})")
@@ -224,12 +228,18 @@ class Connection:
                 return bytes(parts)
         return self._garbled(f"sent more than {MAX_PACKETS} packets in one answer")
 
+    def _opened(self) -> socket.socket:
+        """The socket; another thread may have given the connection up."""
+        if self._socket is None:
+            raise ConnectionAbortedError("the session was closed")
+        return self._socket
+
     def _read(self, size: int) -> bytes:
-        assert self._socket is not None
         while len(self._buffer) < size:
             try:
-                self._socket.settimeout(self._remaining())
-                received = self._socket.recv(READ_BYTES)
+                open_socket = self._opened()
+                open_socket.settimeout(self._remaining())
+                received = open_socket.recv(READ_BYTES)
             except OSError as error:
                 self._unavailable(f"did not answer {self._command} in time ({_words(error)})")
             if not received:
