@@ -6,6 +6,7 @@ from django.apps import apps
 from django.db.models import Q
 
 from backoffice.core.access import ScopeProvider, declare_capability, register_scope, role_entity_scope, visible_to
+from backoffice.core.entity_scope import stands_for
 from backoffice.core.types import Actor, Role
 
 VIEW_PLATFORM = "platform.view_platform"
@@ -21,6 +22,8 @@ HOLD_BUSINESS_DAY = "platform.hold_business_day"
 MANAGE_CONNECTIONS = "platform.manage_connections"
 APPROVE_SPECIFICATIONS = "platform.approve_specifications"
 MANAGE_SWAPS = "platform.manage_swaps"
+APPROVE_SWAPS = "platform.approve_swaps"
+VIEW_SWAP_DESK = "platform.view_swap_desk"
 APPROVE_DIVIDENDS = "platform.approve_dividends"
 RUN_ROLLOVER = "platform.run_rollover"
 ACCEPT_SWAP_BREAKS = "platform.accept_swap_breaks"
@@ -63,6 +66,8 @@ def register() -> None:
     declare_capability(MANAGE_CATALOGUE, _OPERATORS)
     declare_capability(APPROVE_SPECIFICATIONS, (*_OPERATORS, Role.DEALING))
     declare_capability(MANAGE_SWAPS, _OPERATORS)
+    declare_capability(APPROVE_SWAPS, (*_OPERATORS, Role.DEALING))
+    declare_capability(VIEW_SWAP_DESK, WHOLE_ENTITY_ROLES)
     declare_capability(APPROVE_DIVIDENDS, (*_OPERATORS, Role.DEALING))
     declare_capability(RUN_ROLLOVER, (*_OPERATORS, Role.FINANCE))
     declare_capability(ACCEPT_SWAP_BREAKS, (*_OPERATORS, Role.FINANCE))
@@ -86,6 +91,7 @@ def register() -> None:
         ("platform_ops.AccountType", "entity"),
         ("platform_ops.SwapSetting", "server__entity"),
         ("platform_ops.SwapRun", "server__entity"),
+        ("platform_ops.SwapPush", "server__entity"),
     ):
         register_scope(label, role_entity_scope(entity_path, *WHOLE_ENTITY_ROLES))
     for label in (
@@ -100,6 +106,8 @@ def register() -> None:
         "DividendEvent",
     ):
         register_scope(f"platform_ops.{label}", _every_member_of_staff)
+    for label in ("SwapSheet", "SwapSheetRow", "SwapMarkupRule"):
+        register_scope(f"platform_ops.{label}", _who_stands_for_the_broker)
 
 
 def _accounts_of_visible_clients(account_path: str) -> ScopeProvider:
@@ -127,3 +135,9 @@ def _own_accounts(account_path: str) -> ScopeProvider:
 def _every_member_of_staff(actor: Actor) -> Q | None:
     """Symbols, prices and rates belong to nobody: every member of staff may read them."""
     return Q() if actor.is_staff else None
+
+
+def _who_stands_for_the_broker(actor: Actor) -> Q | None:
+    """What a provider charges and what is added to it concerns every legal entity: it is for those who see them all."""
+    roles = frozenset(str(role) for role in WHOLE_ENTITY_ROLES)
+    return Q() if actor.is_staff and actor.has_role(*roles) and stands_for(actor, None) else None
