@@ -106,7 +106,7 @@ class _Bench:
 
     def _make_catalogue(self) -> None:
         specification = catalogue.Specification(
-            digits=5, contract_size=Decimal(100_000), pip_size=Decimal("0.0001"), profit_mode="forex",
+            digits=5, contract_size=Decimal(100_000), pip_size=Decimal("0.0001"),
             margin_currency="USD",
         )  # fmt: skip
         codes = [f"SYM{number:02}" for number in range(SYMBOLS)]

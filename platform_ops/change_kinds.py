@@ -11,55 +11,40 @@ from django.db import connection
 from backoffice.core.change_kinds import ChangeKind, Impact, register_change_kind
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, InvalidInput
+from backoffice.kernel.prices import point_size
+from platform_ops.gateways.types import SwapMode
 from platform_ops.models import Symbol, SymbolSpec
 from platform_ops.permissions import APPROVE_SPECIFICATIONS, MANAGE_CATALOGUE
-from platform_ops.services import specifications
-from platform_ops.services.catalogue import Specification
-from platform_ops.specification_rules import (
+from platform_ops.rules import margin, trading
+from platform_ops.rules.specifications import (
     LABELS,
     check_bounds,
     check_specification,
     reasons_outside,
     specification_terms,
+    value_in_words,
 )
+from platform_ops.rules.trading import FOREX_MODES
+from platform_ops.selectors.symbol_terms import terms_of
+from platform_ops.services import specifications
+from platform_ops.services.catalogue import Specification
+from platform_ops.types import Side
 
 Payload = dict[str, Any]
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 
-# What is open in the symbol now, by server, under two specifications. The notional of a forex symbol is in its base asset,
-# that of a CFD at the latest price (else the opening price) in its profit currency; margin is notional by the lower of the
-# account's and the symbol's leverage. Positions without any leverage have no margin.
+# What is open in the symbol now: by server, side and leverage, with the average price (the latest one where there is one).
 _OPEN = """
-WITH open AS (
-    SELECT server.code AS server, position.side, position.volume_lots AS lots, account.leverage,
-           coalesce((quote.bid + quote.ask) / 2, position.open_price) AS price
-    FROM platform_ops_position AS position
-    JOIN platform_ops_serversymbol AS server_symbol ON server_symbol.id = position.server_symbol_id
-    JOIN platform_ops_tradingaccount AS account ON account.id = position.account_id
-    JOIN platform_ops_tradingserver AS server ON server.id = account.server_id
-    LEFT JOIN platform_ops_quote AS quote ON quote.symbol_id = server_symbol.symbol_id
-    WHERE server_symbol.symbol_id = %(symbol)s AND NOT account.is_demo
-), valued AS (
-    SELECT open.server, open.side, open.lots, terms.version,
-           open.lots * terms.contract * CASE WHEN terms.mode = 'forex' THEN 1 ELSE open.price END AS notional,
-           least(open.leverage, terms.leverage) AS leverage,
-           open.lots * terms.contract * power(10::numeric, -terms.digits)
-             * CASE WHEN open.side = %(buy)s THEN terms.swap_long ELSE terms.swap_short END AS swap
-    FROM open CROSS JOIN (VALUES
-        ('now', %(contract_now)s::numeric, %(mode_now)s::text, %(leverage_now)s::integer, %(digits_now)s::integer,
-         %(long_now)s::numeric, %(short_now)s::numeric),
-        ('then', %(contract_then)s::numeric, %(mode_then)s::text, %(leverage_then)s::integer, %(digits_then)s::integer,
-         %(long_then)s::numeric, %(short_then)s::numeric)
-    ) AS terms(version, contract, mode, leverage, digits, swap_long, swap_short)
-)
-SELECT server, count(*) FILTER (WHERE version = 'now'), coalesce(sum(lots) FILTER (WHERE version = 'now'), 0),
-       coalesce(sum(notional) FILTER (WHERE version = 'now'), 0), coalesce(sum(notional) FILTER (WHERE version = 'then'), 0),
-       coalesce(sum(notional / leverage) FILTER (WHERE version = 'now'), 0),
-       coalesce(sum(notional / leverage) FILTER (WHERE version = 'then'), 0),
-       coalesce(sum(swap) FILTER (WHERE version = 'now'), 0), coalesce(sum(swap) FILTER (WHERE version = 'then'), 0)
-FROM valued GROUP BY server ORDER BY server
+SELECT server.code, position.side, coalesce(account.leverage, 0), count(*), sum(position.volume_lots),
+       sum(position.volume_lots * coalesce((quote.bid + quote.ask) / 2, position.open_price)) / sum(position.volume_lots)
+FROM platform_ops_position AS position
+JOIN platform_ops_serversymbol AS server_symbol ON server_symbol.id = position.server_symbol_id
+JOIN platform_ops_tradingaccount AS account ON account.id = position.account_id
+JOIN platform_ops_tradingserver AS server ON server.id = account.server_id
+LEFT JOIN platform_ops_quote AS quote ON quote.symbol_id = server_symbol.symbol_id
+WHERE server_symbol.symbol_id = %s AND NOT account.is_demo
+GROUP BY server.code, position.side, coalesce(account.leverage, 0)
+ORDER BY server.code, position.side, coalesce(account.leverage, 0)
 """
-_BUY = 1
 
 
 def register() -> None:
@@ -113,40 +98,41 @@ def _proposed(payload: Payload) -> dict[str, Any]:
 
 
 def _in_words(terms: dict[str, Any]) -> dict[str, Any]:
-    words = {LABELS[name]: terms[name] for name in LABELS}
-    words[LABELS["triple_swap_weekday"]] = _WEEKDAYS[terms["triple_swap_weekday"]]
-    return words
+    return {LABELS[name]: value_in_words(name, terms[name]) for name in LABELS if name in terms}
 
 
 def _preview(payload: Payload, actor: Actor) -> Impact:
+    """Notional, margin (of each position for itself) and swap a night under both specifications, by server."""
     symbol, then = _symbol(payload), _specification(payload)
     now = specifications.read_specification(payload["replaces"]) if payload.get("replaces") else then
-    rows, totals = [], dict.fromkeys(("positions", "notional", "margin", "swap"), Decimal(0))
-    unit = symbol.base_asset if then.profit_mode == "forex" else symbol.profit_currency
-    for server, count, lots, notional, notional_then, margin, margin_then, swap, swap_then in _open(
-        symbol.pk, now, then
-    ):
-        totals["positions"] += count
-        for name, old, new in (
-            ("notional", notional, notional_then),
-            ("margin", margin, margin_then),
-            ("swap", swap, swap_then),
-        ):
-            totals[name] += new - old
-        rows.append(
-            {
-                "Server": server,
-                "Open positions": count,
-                "Lots": _text(lots),
-                f"Notional, {unit}": _text(notional),
-                "Then": _text(notional_then),
-                f"Margin, {unit}": _text(margin),
-                "Margin then": _text(margin_then),
-                f"Swap a night, {symbol.profit_currency}": _text(swap),
-                "Swap then": _text(swap_then),
-            }
-        )
-    positions = int(totals["positions"])
+    units = _units(symbol, then)
+    servers: dict[str, list[Decimal]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, [symbol.pk])
+        for server, side, leverage, count, lots, price in cursor.fetchall():
+            sums = servers.setdefault(server, [Decimal(0)] * 8)
+            figures = [Decimal(count), lots]
+            for both in zip(
+                *(_figures(symbol, given, Side(side), leverage, lots, price) for given in (now, then)), strict=True
+            ):
+                figures += both
+            servers[server] = [old + new for old, new in zip(sums, figures, strict=True)]
+    rows = [
+        {
+            "Server": server,
+            "Open positions": int(sums[0]),
+            "Lots": _text(sums[1]),
+            f"Notional, {units[0]}": _text(sums[2]),
+            "Then": _text(sums[3]),
+            f"Margin, {units[1]}": _text(sums[4]),
+            "Margin then": _text(sums[5]),
+            f"Swap a night, {units[2]}": _text(sums[6]),
+            "Swap then": _text(sums[7]),
+        }
+        for server, sums in servers.items()
+    ]
+    totals = [sum((sums[index] for sums in servers.values()), Decimal(0)) for index in range(8)]
+    positions = int(totals[0])
     summary = (
         f"{positions:,} open {'position' if positions == 1 else 'positions'} in {symbol} are affected."
         if positions
@@ -157,27 +143,46 @@ def _preview(payload: Payload, actor: Actor) -> Impact:
         rows,
         {
             "Open positions": positions,
-            f"Notional changes by, {unit}": _text(totals["notional"]),
-            f"Margin changes by, {unit}": _text(totals["margin"]),
-            f"Swap a night changes by, {symbol.profit_currency}": _text(totals["swap"]),
+            f"Notional changes by, {units[0]}": _text(totals[3] - totals[2]),
+            f"Margin changes by, {units[1]}": _text(totals[5] - totals[4]),
+            f"Swap a night changes by, {units[2]}": _text(totals[7] - totals[6]),
         },
     )
 
 
-def _open(symbol_id: int, now: Specification, then: Specification) -> list[tuple[Any, ...]]:
-    parameters: dict[str, Any] = {"symbol": symbol_id, "buy": _BUY}
-    for name, terms in (("now", now), ("then", then)):
-        parameters |= {
-            f"contract_{name}": terms.contract_size,
-            f"mode_{name}": terms.profit_mode,
-            f"leverage_{name}": terms.leverage_maximum,
-            f"digits_{name}": terms.digits,
-            f"long_{name}": terms.swap_long_points,
-            f"short_{name}": terms.swap_short_points,
-        }
-    with connection.cursor() as cursor:
-        cursor.execute(_OPEN, parameters)
-        return cursor.fetchall()  # type: ignore[no-any-return]
+def _units(symbol: Symbol, then: Specification) -> tuple[str, str, str]:
+    """In what notional, margin and swap are stated."""
+    swap = {
+        SwapMode.BASE_CURRENCY: symbol.base_asset,
+        SwapMode.MARGIN_CURRENCY: then.margin_currency,
+        SwapMode.DEPOSIT_CURRENCY: "account currencies",
+    }.get(SwapMode(then.swap_mode), symbol.profit_currency)
+    is_forex = then.calculation_mode in FOREX_MODES
+    return symbol.base_asset if is_forex else symbol.profit_currency, then.margin_currency, swap
+
+
+def _figures(
+    symbol: Symbol, given: Specification, side: Side, leverage: int, lots: Decimal, price: Decimal
+) -> tuple[Decimal, Decimal, Decimal]:
+    """Notional, margin and swap a night of open volume by one specification, each in its own unit."""
+    terms = terms_of(given, base_asset=symbol.base_asset, profit_currency=symbol.profit_currency)
+    is_forex = terms.calculation_mode in FOREX_MODES
+    notional = lots * terms.contract_size if is_forex else trading.notional(terms=terms, lots=lots, price=price)
+    effective = margin.effective_leverage(leverage, given.leverage_maximum)
+    bound = Decimal(0)
+    if leverage or given.leverage_maximum or terms.calculation_mode not in margin.LEVERAGED_MODES:
+        leg = margin.MarginLeg(side=side, lots=lots, price=price)
+        bound = margin.margin_of_symbol(
+            terms=terms, legs=[leg], account_currency=terms.margin_currency, leverage=effective
+        ).amount
+    value = terms.swap_long if side is Side.BUY else terms.swap_short
+    if terms.swap_mode in (SwapMode.POINTS, SwapMode.REOPEN_CLOSE_PRICE, SwapMode.REOPEN_BID):
+        swap = trading.move_value(terms=terms, distance=value * point_size(terms.digits), lots=lots)[0]
+    elif terms.swap_mode in (SwapMode.INTEREST_CURRENT_PRICE, SwapMode.INTEREST_OPEN_PRICE):
+        swap = notional * value / 100 / terms.swap_year_days
+    else:
+        swap = Decimal(0) if terms.swap_mode is SwapMode.NONE else value * lots
+    return notional, bound, swap
 
 
 def _apply(payload: Payload, actor: Actor, request: Any) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _build(entity_id: int, positions: int) -> None:
         entity_id=entity_id, code="bench-mt5", name="Bench", platform="mt5", zone="UTC", actor=ACTOR
     )
     specification = catalogue.Specification(
-        digits=5, contract_size=Decimal(100_000), pip_size=Decimal("0.0001"), profit_mode="forex", margin_currency="USD"
+        digits=5, contract_size=Decimal(100_000), pip_size=Decimal("0.0001"), margin_currency="USD"
     )
     codes = [f"SYM{number:02}" for number in range(SYMBOLS)]
     for number, code in enumerate(codes):

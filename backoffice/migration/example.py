@@ -37,7 +37,7 @@ EXAMPLE: dict[str, list[Row]] = {
             "digits": "5",
             "contract_size": "100000",
             "pip_size": "0.0001",
-            "profit_mode": "forex",
+            "calculation_mode": "forex",
             "margin_currency": "EUR",
         },
         {
@@ -46,7 +46,7 @@ EXAMPLE: dict[str, list[Row]] = {
             "digits": "2",
             "contract_size": "100",
             "pip_size": "0.1",
-            "profit_mode": "cfd",
+            "calculation_mode": "cfd_leverage",
             "margin_currency": "USD",
         },
     ],

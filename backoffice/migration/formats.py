@@ -7,8 +7,15 @@ Values are checked by `backoffice.migration.values`; nothing here touches the da
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal
+from typing import Any
+
+from backoffice.kernel.errors import InvalidInput
+from platform_ops.rules.sessions import read_week
+from platform_ops.rules.specifications import TERMS, Term, TermKind, check_specification
+from platform_ops.services.catalogue import Specification
+from platform_ops.services.specifications import read_specification
 
 Row = dict[str, str]
 Complaint = tuple[str, str, str, str]
@@ -135,6 +142,69 @@ def _deal(row: Row) -> Iterable[Complaint]:
                 yield name, "missing_value", f"A trade names its {name}.", "Fill the column."
 
 
+def _term_column(term: Term) -> Column:
+    """The column of a term: choices by their names, weekday numbers and sessions as people write them."""
+    meaning = term.help or f"{term.label}."
+    default = _TERM_DEFAULTS.get(term.name)
+    if term.kind is TermKind.CHOICE:
+        assert term.choices is not None
+        choices = tuple(item.name.lower() for item in term.choices)
+        return Column(term.name, "choice", meaning, choices=choices, default=term.choices(default or 0).name.lower())
+    if term.kind is TermKind.FLAG:
+        return Column(term.name, "boolean", meaning, default="no")
+    if term.kind is TermKind.CURRENCY:
+        return Column(term.name, "currency", meaning, required=True)
+    if term.kind is TermKind.ZONE:
+        return Column(term.name, "zone", meaning, default="EET_US")
+    if term.kind is TermKind.MULTIPLIERS:
+        return Column(term.name, "text", meaning, default="0, 1, 1, 3, 1, 1, 0")
+    if term.kind is TermKind.SESSIONS:
+        return Column(term.name, "text", f"{meaning or term.label}, such as Mon-Fri 00:00-24:00; Sun 22:05-24:00.",
+                      default="Mon-Fri 00:00-24:00", longest=400)  # fmt: skip
+    if term.kind in (TermKind.DAY, TermKind.TEXT):
+        return Column(term.name, "text", meaning, longest=20)
+    if term.kind is TermKind.WHOLE:
+        return Column(term.name, "integer", meaning, default="" if term.is_optional else str(default or 0))
+    kind = _POSITIVE if term.is_above_zero else "decimal"
+    return Column(term.name, kind, meaning, default=str(default or 0))
+
+
+_TERM_DEFAULTS: dict[str, Any] = {
+    given.name: given.default for given in fields(Specification) if given.default is not MISSING
+}
+
+
+def specification_values(row: Row) -> dict[str, Any]:
+    """The terms of a row of `symbol_specs` as plain data. Raises InvalidInput, naming the field."""
+    values: dict[str, Any] = {}
+    for term in TERMS:
+        text = row.get(term.name) or ""
+        if term.kind is TermKind.CHOICE:
+            assert term.choices is not None
+            values[term.name] = int(term.choices[text.upper()])
+        elif term.kind is TermKind.FLAG:
+            values[term.name] = text == "yes"
+        elif term.kind is TermKind.WHOLE:
+            values[term.name] = int(text) if text else None
+        elif term.kind is TermKind.MULTIPLIERS:
+            values[term.name] = [nights.strip() for nights in text.split(",")]
+        elif term.kind is TermKind.SESSIONS:
+            values[term.name] = read_week(text, field=term.name)
+        else:
+            values[term.name] = text
+    return values
+
+
+def _specification(row: Row) -> Iterable[Complaint]:
+    yield from _symbol(row)
+    try:
+        check_specification(read_specification(specification_values(row)))
+    except InvalidInput as error:
+        yield (
+            str(error.details.get("field", "symbol")), "out_of_bounds", error.message, "Check the value.",
+        )  # fmt: skip
+
+
 def _symbol(row: Row) -> Iterable[Complaint]:
     if row["lots_maximum"] and Decimal(row["lots_minimum"]) > Decimal(row["lots_maximum"]):
         yield "lots_minimum", "out_of_bounds", "The smallest volume is above the largest.", "Exchange the two."
@@ -180,6 +250,7 @@ SYMBOLS = Content(
     (Reference(("group",), "symbol_groups"),),
     updates="name",
 )
+TERM_COLUMNS = tuple(_term_column(term) for term in TERMS if term.name not in ("digits", "contract_size", "pip_size"))
 SYMBOL_SPECS = Content(
     "symbol_specs",
     "Dated specifications of symbols",
@@ -190,23 +261,12 @@ SYMBOL_SPECS = Content(
         Column("digits", "integer", "Decimal places of its price.", required=True),
         Column("contract_size", _POSITIVE, "Units in a lot.", required=True),
         Column("pip_size", _POSITIVE, "Price of one pip.", required=True),
-        Column(
-            "profit_mode", "choice", "How profit is computed.", choices=("forex", "cfd"), default="forex", required=True
-        ),
-        Column("margin_currency", "currency", "Currency of the margin.", required=True),
-        Column("leverage_maximum", "integer", "100 for 1:100."),
-        Column("lots_minimum", _POSITIVE, "Smallest volume.", default="0.01"),
-        Column("lots_maximum", _POSITIVE, "Largest volume.", default="100"),
-        Column("lots_step", _POSITIVE, "Step of volumes.", default="0.01"),
-        Column("swap_long_points", "decimal", "Swap of a long position in points.", default="0"),
-        Column("swap_short_points", "decimal", "Swap of a short position in points.", default="0"),
-        Column("triple_swap_weekday", "integer", "0 Monday to 4 Friday.", default="2"),
-        Column("spread_points", "decimal", "Usual spread in points.", default="0"),
+        *TERM_COLUMNS,
     ),
     ("symbol", "valid_from"),
     (Reference(("symbol",), "symbols"),),
     dated_by=("symbol",),
-    rule=_symbol,
+    rule=_specification,
 )
 SERVERS = Content(
     "servers",

@@ -87,7 +87,7 @@ def _number(column: Column, text: str) -> str:
         )
     value = Decimal(text)
     places = len(text.partition(".")[2].rstrip("0"))
-    if places > (10 if column.name in ("price", "open_price", "pip_size") else DECIMAL_PLACES):
+    if places > (10 if column.name in ("price", "open_price", "pip_size", "tick_size") else DECIMAL_PLACES):
         raise RefusedValueError("amount_too_fine", "The number has more decimals than can be kept.", "Round it.")
     if abs(value) >= WIDEST_AMOUNT:
         raise RefusedValueError("out_of_bounds", "The number is too large.", "Check the column.")
@@ -121,7 +121,7 @@ def _integer(column: Column, text: str) -> str:
     if not _INTEGER.fullmatch(text):
         raise RefusedValueError("bad_number", "This is not a whole number.", "Write digits only.")
     value = int(text)
-    bounds = {"digits": 10, "triple_swap_weekday": 4, "leg": 1, "leverage": 10_000, "leverage_maximum": 10_000}
+    bounds = {"digits": 10, "leg": 1, "leverage": 10_000, "leverage_maximum": 10_000}
     if value > bounds.get(column.name, 2_000_000_000) or (value == 0 and column.name in ("leverage", "number")):
         raise RefusedValueError("out_of_bounds", "The number is out of bounds.", "Check the value.")
     return str(value)

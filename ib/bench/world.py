@@ -108,7 +108,7 @@ def _business_days() -> tuple[date, ...]:
 
 def _make_symbols(server_id: int) -> None:
     specification = catalogue.Specification(
-        digits=5, contract_size=Decimal(100_000), pip_size=Decimal("0.0001"), profit_mode="forex", margin_currency="USD"
+        digits=5, contract_size=Decimal(100_000), pip_size=Decimal("0.0001"), margin_currency="USD"
     )
     codes = [f"SYM{number:02}" for number in range(SYMBOLS)]
     for number, code in enumerate(codes):

@@ -15,12 +15,20 @@ from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin, DeskTabularInline
 from backoffice.ui.columns import link_column, moment_column, number_column, state_column, text_column
 from backoffice.ui.views import DeskActionView
+from platform_ops.admin.term_forms import form_values, term_form_field
 from platform_ops.models import DailyPrice, FxReferenceRate, Quote, ServerSymbol, Symbol, SymbolGroup, SymbolSpec, Trade
 from platform_ops.permissions import MANAGE_CATALOGUE, MAP_SYMBOLS, VIEW_PLATFORM
+from platform_ops.rules.specifications import (
+    FIELDS,
+    LABELS,
+    TERMS,
+    differences,
+    specification_terms,
+    value_in_words,
+)
 from platform_ops.services.catalogue import Specification
 from platform_ops.services.specifications import request_specification, specification_at
 from platform_ops.services.symbols import map_server_symbol
-from platform_ops.specification_rules import LABELS, specification_terms
 
 
 class MapSymbolForm(forms.Form):
@@ -99,31 +107,20 @@ class ServerSymbolAdmin(DeskModelAdmin):
 
 
 class SpecificationForm(forms.Form):
-    """How a symbol is traded from a moment on."""
+    """How a symbol is traded from a moment on: a field for each term."""
 
     valid_from = forms.DateTimeField(
         label="From (UTC)",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"],
     )
-    digits = forms.IntegerField(min_value=0, max_value=8)
-    contract_size = forms.DecimalField(max_digits=20, decimal_places=8)
-    pip_size = forms.DecimalField(max_digits=24, decimal_places=10)
-    profit_mode = forms.ChoiceField(choices=SymbolSpec.ProfitMode.choices)
-    margin_currency = forms.CharField(max_length=5)
-    leverage_maximum = forms.IntegerField(min_value=1, required=False, label="Highest leverage")
-    lots_minimum = forms.DecimalField(max_digits=20, decimal_places=8, label="Smallest volume, lots")
-    lots_maximum = forms.DecimalField(max_digits=20, decimal_places=8, label="Largest volume, lots")
-    lots_step = forms.DecimalField(max_digits=20, decimal_places=8, label="Volume step, lots")
-    swap_long_points = forms.DecimalField(max_digits=14, decimal_places=4, label="Swap long, points")
-    swap_short_points = forms.DecimalField(max_digits=14, decimal_places=4, label="Swap short, points")
-    triple_swap_weekday = forms.TypedChoiceField(
-        coerce=int,
-        choices=list(enumerate(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday"))),
-        label="Triple swap on",
-    )
-    spread_points = forms.DecimalField(max_digits=14, decimal_places=2, min_value=0, label="Spread, points")
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=500)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for term in TERMS:
+            self.fields[term.name] = term_form_field(term)
+        self.order_fields(["valid_from", *FIELDS, "reason"])
 
     def clean_valid_from(self) -> Any:
         """In UTC."""
@@ -141,7 +138,7 @@ class SpecifySymbol(DeskActionView):
         """The specification that counts now, from the next full hour on."""
         soon = (clock.now() + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
         standing = specification_at(symbol_id=self.target.pk, moment=soon)
-        return {"valid_from": soon, **(specification_terms(standing) if standing else {})}
+        return {"valid_from": soon, **(form_values(specification_terms(standing)) if standing else {})}
 
     def describe(self, actor: Actor, data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         """What becomes of what."""
@@ -151,7 +148,10 @@ class SpecifySymbol(DeskActionView):
         return [
             ("Symbol", str(self.target)),
             ("From", f"{data['valid_from']:%Y-%m-%d %H:%M} UTC, until further notice"),
-            *((LABELS[name], f"{old.get(name, '—')} → {new[name]}") for name in LABELS if new[name] != old.get(name)),
+            *(
+                (LABELS[name], f"{value_in_words(name, was)} → {value_in_words(name, now)}")
+                for name, was, now in differences(old, new)
+            ),
             ("What happens", "A change request is drafted, with a preview of the open positions. Nothing changes yet."),
         ]
 
@@ -172,7 +172,7 @@ class SpecifySymbol(DeskActionView):
 
     @staticmethod
     def _specification(data: Mapping[str, Any]) -> Specification:
-        return Specification(**{name: data[name] for name in LABELS})
+        return Specification(**{name: data[name] for name in FIELDS})
 
 
 class SpecificationInline(DeskTabularInline):
@@ -180,8 +180,8 @@ class SpecificationInline(DeskTabularInline):
 
     model = SymbolSpec
     fields = (
-        "validity", "digits", "contract_size", "pip_size", "spread_points", "swap_long_points", "swap_short_points",
-        "leverage_maximum",
+        "validity", "digits", "contract_size", "pip_size", "calculation_mode", "spread_points", "swap_mode", "swap_long",
+        "swap_short", "leverage_maximum",
     )  # fmt: skip
 
 
@@ -219,11 +219,11 @@ class SymbolSpecAdmin(DeskModelAdmin):
     view_capability = VIEW_PLATFORM
     is_reference_data = True
     list_display = (
-        "symbol_shown", "from_shown", "until_shown", "digits", "contract", "pip", "profit_mode", "margin_currency", "leverage_maximum",
-        "swap_long_points", "swap_short_points", "triple_swap_weekday",
+        "symbol_shown", "from_shown", "until_shown", "digits", "contract", "pip", "calculation_mode", "margin_currency", "leverage_maximum",
+        "swap_mode", "swap_long", "swap_short",
     )  # fmt: skip
     list_select_related = ("symbol",)
-    list_filter = ("symbol__group", "profit_mode")
+    list_filter = ("symbol__group", "calculation_mode", "swap_mode", "trade_mode")
     search_fields = ("symbol__code",)
 
     symbol_shown = link_column("symbol", title="Symbol", order="symbol__code")

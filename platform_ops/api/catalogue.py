@@ -19,6 +19,7 @@ from backoffice.ui.api_fields import (
 )
 from backoffice.ui.api_registry import register_router
 from backoffice.ui.api_views import Call, ScopedReadOnlyViewSet, StrictSerializer, use_case
+from platform_ops.api.terms import term_field
 from platform_ops.models import (
     AccountGroup,
     AccountType,
@@ -29,7 +30,9 @@ from platform_ops.models import (
     TradingServer,
 )
 from platform_ops.permissions import MANAGE_CATALOGUE, MAP_SYMBOLS, REBUILD_PROJECTIONS, VIEW_PLATFORM
+from platform_ops.rules.specifications import FIELDS, TERMS
 from platform_ops.services import catalogue, rebuilding, symbols
+from platform_ops.services.specifications import read_specification
 
 
 class ServerSerializer(serializers.ModelSerializer[TradingServer]):
@@ -180,21 +183,11 @@ class SymbolSerializer(serializers.ModelSerializer[Symbol]):
 
 
 class SpecificationSerializer(StrictSerializer):
-    """How a symbol is traded."""
+    """How a symbol is traded; what is left out has the usual value. Sessions are minutes of each weekday from Sunday."""
 
-    digits = serializers.IntegerField(min_value=0, max_value=10)
-    contract_size = serializers.DecimalField(max_digits=20, decimal_places=8)
-    pip_size = serializers.DecimalField(max_digits=24, decimal_places=10)
-    profit_mode = serializers.ChoiceField(choices=SymbolSpec.ProfitMode.choices)
-    margin_currency = CurrencyField()
-    spread_points = serializers.DecimalField(max_digits=14, decimal_places=2, min_value=0, required=False)
-    swap_long_points = serializers.DecimalField(max_digits=14, decimal_places=4, required=False)
-    swap_short_points = serializers.DecimalField(max_digits=14, decimal_places=4, required=False)
-    triple_swap_weekday = serializers.IntegerField(min_value=0, max_value=4, required=False)
-    leverage_maximum = serializers.IntegerField(min_value=1, max_value=10_000, required=False, allow_null=True)
-    lots_minimum = serializers.DecimalField(max_digits=20, decimal_places=8, min_value=0, required=False)
-    lots_maximum = serializers.DecimalField(max_digits=20, decimal_places=8, min_value=0, required=False)
-    lots_step = serializers.DecimalField(max_digits=20, decimal_places=8, min_value=0, required=False)
+    def get_fields(self) -> dict[str, Any]:
+        """One field for each term."""
+        return {term.name: term_field(term) for term in TERMS}
 
 
 class NewSymbolSerializer(StrictSerializer):
@@ -241,7 +234,7 @@ class SymbolViewSet(ScopedReadOnlyViewSet):
     def create(self, call: Call) -> Symbol:
         """The symbol."""
         given = dict(call.data)
-        specification = catalogue.Specification(**given.pop("specification"))
+        specification = read_specification(given.pop("specification"))
         return catalogue.register_symbol(specification=specification, actor=call.actor, **given)
 
 
@@ -275,19 +268,8 @@ class SymbolSpecSerializer(serializers.ModelSerializer[SymbolSpec]):
             "id",
             "symbol",
             "validity",
-            "digits",
-            "contract_size",
-            "pip_size",
             "profit_mode",
-            "margin_currency",
-            "leverage_maximum",
-            "lots_minimum",
-            "lots_maximum",
-            "lots_step",
-            "swap_long_points",
-            "swap_short_points",
-            "triple_swap_weekday",
-            "spread_points",
+            *FIELDS,
         ]
         read_only_fields = fields
 

@@ -28,7 +28,14 @@ from platform_ops.models.price_feeds import (
 )
 from platform_ops.models.prices import DailyPrice, FxReferenceRate, Quote
 from platform_ops.models.reconciliation import ReconciliationBreak, ReconciliationRun
+from platform_ops.models.server_symbols import (
+    ServerSymbolTerms,
+    SpecificationImport,
+    SymbolDrift,
+    SymbolNameRule,
+)
 from platform_ops.models.servers import TradingServer
+from platform_ops.models.sessions import Holiday, MarketCalendar
 from platform_ops.models.swap_desk import SwapMarkupRule, SwapPush, SwapSheet, SwapSheetRow
 from platform_ops.models.swaps import (
     DividendEvent,
@@ -43,7 +50,7 @@ from platform_ops.models.swaps import (
     SwapSetting,
     SwapTerm,
 )
-from platform_ops.models.symbols import ServerSymbol, Symbol, SymbolGroup, SymbolSpec
+from platform_ops.models.symbols import GroupSymbolOverride, ServerSymbol, Symbol, SymbolGroup, SymbolSpec
 from platform_ops.models.trading import BalanceOperation, CurrentDeal, Deal, Position, Trade
 
 __all__ = [
@@ -61,12 +68,15 @@ __all__ = [
     "Deal",
     "DividendEvent",
     "FxReferenceRate",
+    "GroupSymbolOverride",
+    "Holiday",
     "IngestBatch",
     "LiquidityFill",
     "LiquidityMessage",
     "LiquidityOrderProblem",
     "LiquidityProvider",
     "LiquiditySymbol",
+    "MarketCalendar",
     "OpenPositionMark",
     "OperationLimit",
     "Position",
@@ -84,7 +94,9 @@ __all__ = [
     "ServerOperation",
     "ServerOperationEvent",
     "ServerSymbol",
+    "ServerSymbolTerms",
     "ServerSync",
+    "SpecificationImport",
     "StatementImport",
     "SwapBreak",
     "SwapCharge",
@@ -101,7 +113,9 @@ __all__ = [
     "SwapSheetRow",
     "SwapTerm",
     "Symbol",
+    "SymbolDrift",
     "SymbolGroup",
+    "SymbolNameRule",
     "SymbolPriceState",
     "SymbolSpec",
     "SyncGap",

@@ -6,8 +6,9 @@ when it says something else, so that a set-up script can run twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,8 @@ from backoffice.core.services.entities import require_permitted_currency
 from backoffice.core.types import Actor
 from backoffice.kernel.business_day import ServerZone
 from backoffice.kernel.currency import Currency
-from backoffice.kernel.errors import Conflict, InvalidInput, NotFound
+from backoffice.kernel.errors import Conflict, NotFound
+from platform_ops.gateways.types import CalculationMode, SwapMode, TradeMode
 from platform_ops.models import (
     AccountGroup,
     AccountType,
@@ -31,7 +33,10 @@ from platform_ops.models import (
     TradingAccount,
     TradingServer,
 )
+from platform_ops.models.symbols import default_swap_multipliers
 from platform_ops.permissions import MANAGE_CATALOGUE
+from platform_ops.rules.sessions import Week, working_week
+from platform_ops.rules.specifications import check_specification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +46,48 @@ class Specification:
     digits: int
     contract_size: Decimal
     pip_size: Decimal
-    profit_mode: str
     margin_currency: str
+    calculation_mode: int = CalculationMode.FOREX
+    trade_mode: int = TradeMode.FULL
+    tick_size: Decimal = Decimal(0)
+    tick_value: Decimal = Decimal(0)
     spread_points: Decimal = Decimal(0)
-    swap_long_points: Decimal = Decimal(0)
-    swap_short_points: Decimal = Decimal(0)
-    triple_swap_weekday: int = 2
-    leverage_maximum: int | None = None
+    stops_level_points: int = 0
+    freeze_level_points: int = 0
+    converts_by_market: bool = False
+    face_value: Decimal = Decimal(0)
+    accrued_interest: Decimal = Decimal(0)
+    expires_on: date | None = None
+    isin: str = ""
     lots_minimum: Decimal = Decimal("0.01")
     lots_maximum: Decimal = Decimal(100)
     lots_step: Decimal = Decimal("0.01")
+    lots_limit: Decimal = Decimal(0)
+    leverage_maximum: int | None = None
+    margin_initial: Decimal = Decimal(0)
+    margin_maintenance: Decimal = Decimal(0)
+    margin_hedged: Decimal = Decimal(0)
+    margin_rate_buy: Decimal = Decimal(1)
+    margin_rate_sell: Decimal = Decimal(1)
+    is_hedged_by_larger_leg: bool = False
+    swap_mode: int = SwapMode.POINTS
+    swap_long: Decimal = Decimal(0)
+    swap_short: Decimal = Decimal(0)
+    swap_multipliers: Sequence[Decimal] = field(default_factory=lambda: list(default_swap_multipliers()))
+    swap_year_days: int = 360
+    swap_considers_holidays: bool = False
+    filter_soft_points: int = 0
+    filter_soft_ticks: int = 0
+    filter_hard_points: int = 0
+    filter_hard_ticks: int = 0
+    filter_discard_points: int = 0
+    filter_spread_minimum_points: int = 0
+    filter_spread_maximum_points: int = 0
+    gap_points: int = 0
+    gap_ticks: int = 0
+    sessions_zone: str = "EET_US"
+    quote_sessions: Week = field(default_factory=working_week)
+    trade_sessions: Week = field(default_factory=working_week)
 
 
 @transaction.atomic
@@ -108,8 +145,7 @@ def register_symbol(
 ) -> Symbol:
     """A canonical symbol with its first specification, and its group if that does not stand yet."""
     authorise(actor, MANAGE_CATALOGUE)
-    if specification.contract_size <= 0 or specification.pip_size <= 0:
-        raise InvalidInput("Contract size and pip size are above zero.", field="contract_size")
+    check_specification(specification, symbol=code)
     group, _ = SymbolGroup.objects.get_or_create(code=group_code, defaults={"name": group_name})
     symbol, created = Symbol.objects.get_or_create(
         code=code,

@@ -7,9 +7,9 @@ of a new symbol comes with the symbol itself.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -22,8 +22,8 @@ from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput, NotFound
 from platform_ops.models import Symbol, SymbolSpec
 from platform_ops.permissions import MANAGE_CATALOGUE
+from platform_ops.rules.specifications import BY_NAME, check_specification, read_value, specification_terms
 from platform_ops.services.catalogue import Specification
-from platform_ops.specification_rules import check_specification, specification_terms
 
 SPECIFICATION_KIND = "platform.symbol_specification"
 _FIELDS = tuple(field.name for field in fields(Specification))
@@ -89,7 +89,7 @@ def set_specification(
             raise Denied(
                 "A specification is set by a change request that another person approved.", code="approval_needed"
             )
-    check_specification(specification)
+    check_specification(specification, symbol=_symbol(symbol_id).code)
     symbol = _locked_symbol(symbol_id)
     before = specifications_of(symbol.pk)
     write_specification(symbol_id=symbol.pk, specification=specification, valid_from=valid_from)
@@ -163,21 +163,17 @@ def restore_specifications(
     )
 
 
-def read_specification(terms: dict[str, Any]) -> Specification:
-    """A specification from plain data. Raises InvalidInput when a field is missing or no number."""
+def read_specification(terms: Mapping[str, Any]) -> Specification:
+    """A specification from plain data. Fields with a default may be missing.
+
+    Raises InvalidInput, naming the field, when one without a default is missing or a value is not of its kind.
+    """
     values: dict[str, Any] = {}
-    for field in fields(Specification):
-        if field.name not in terms:
-            raise InvalidInput(f"{field.name} is missing.", field=field.name)
-        value = terms[field.name]
-        if field.type == "Decimal":
-            try:
-                value = Decimal(str(value))
-            except ArithmeticError as error:
-                raise InvalidInput(f"{field.name} is no number.", field=field.name, value=str(value)) from error
-        elif field.type.startswith("int") and value is not None and not isinstance(value, int):
-            raise InvalidInput(f"{field.name} is no whole number.", field=field.name, value=str(value))
-        values[field.name] = value
+    for given in fields(Specification):
+        if given.name in terms:
+            values[given.name] = read_value(BY_NAME[given.name], terms[given.name])
+        elif given.default is MISSING and given.default_factory is MISSING:
+            raise InvalidInput(f"{given.name} is missing.", field=given.name)
     return Specification(**values)
 
 

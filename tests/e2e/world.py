@@ -21,6 +21,7 @@ from crm.models import Client
 from crm.services.clients import register_client
 from ib.models import Partner
 from ib.services import partners, plans, referrals, tree
+from platform_ops.gateways.types import CalculationMode
 from platform_ops.models import IngestBatch, TradingAccount, TradingServer
 from platform_ops.services import catalogue, prices
 from platform_ops.services.catalogue import Specification
@@ -151,7 +152,7 @@ def _catalogue() -> None:
                 digits=digits,
                 contract_size=Decimal(contract),
                 pip_size=Decimal(pip),
-                profit_mode=mode,
+                calculation_mode=CalculationMode.FOREX if mode == "forex" else CalculationMode.CFD_LEVERAGE,
                 margin_currency=base if mode == "forex" else profit,
             ),
             valid_from=START,

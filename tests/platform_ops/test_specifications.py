@@ -14,10 +14,10 @@ from backoffice.core.services import changes
 from backoffice.core.types import Role
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput
 from platform_ops.models import Position, SymbolSpec
+from platform_ops.rules.specifications import specification_terms
 from platform_ops.services import specifications
 from platform_ops.services.catalogue import Specification
 from platform_ops.services.specifications import SPECIFICATION_KIND, read_specification, specification_at
-from platform_ops.specification_rules import specification_terms
 from platform_ops.types import Side
 from tests.factories import platform
 from tests.factories.changes import make_person
@@ -35,7 +35,7 @@ class Market:
         self.server = platform.make_server()
         self.symbol = platform.make_symbol(f"E{platform.number()}USD", base_asset="EUR", profit_currency="USD")
         platform.make_spec(
-            self.symbol, swap_long_points=Decimal("-6.5"), swap_short_points=Decimal("2.1"), leverage_maximum=100
+            self.symbol, swap_long=Decimal("-6.5"), swap_short=Decimal("2.1"), leverage_maximum=100
         )
         named = platform.make_server_symbol(self.server, self.symbol.code, self.symbol)
         for side, lots, leverage in ((Side.BUY, "2", 500), (Side.SELL, "1", 50)):
@@ -149,23 +149,23 @@ def test_a_specification_that_was_followed_by_another_is_not_reverted(market):
 
 
 def test_a_policy_approves_small_moves_of_swaps_and_nothing_else(market):
-    assert market.ask(swap_long_points=Decimal("-6.6")).state == "submitted"
+    assert market.ask(swap_long=Decimal("-6.6")).state == "submitted"
     market.policy(swap_points="1.5")
     for changed, state in (
-        ({"swap_long_points": Decimal("-8.0")}, "verified"),
-        ({"swap_long_points": Decimal("-9.6")}, "submitted"),
+        ({"swap_long": Decimal("-8.0")}, "verified"),
+        ({"swap_long": Decimal("-9.6")}, "submitted"),
         ({"spread_points": Decimal("0.1")}, "submitted"),
-        ({"swap_long_points": Decimal("-7.9"), "contract_size": Decimal(1)}, "submitted"),
+        ({"swap_long": Decimal("-7.9"), "contract_size": Decimal(1)}, "submitted"),
     ):
         change = market.ask(**changed)
         assert change.state == state, changed
         assert (change.policy_id is not None) == (state == "verified")
-    assert market.now().swap_long_points == Decimal("-8.0")
+    assert market.now().swap_long == Decimal("-8.0")
 
 
 def test_another_bound_of_the_policy_gives_another_result(market):
     market.policy(swap_points="0.5", spread_points="0.2")
-    assert market.ask(swap_long_points=Decimal("-8.0")).state == "submitted"
+    assert market.ask(swap_long=Decimal("-8.0")).state == "submitted"
     assert market.ask(spread_points=Decimal("0.1")).state == "verified"
 
 
@@ -182,11 +182,11 @@ def test_bounds_that_cannot_be_read_make_no_policy(market, bounds):
         {"contract_size": Decimal(0)},
         {"lots_maximum": Decimal("0.001")},
         {"leverage_maximum": 0},
-        {"triple_swap_weekday": 5},
+        {"swap_multipliers": [Decimal(1)] * 6},
         {"margin_currency": "???"},
         {"spread_points": Decimal(-1)},
-        {"profit_mode": "casino"},
-        {"swap_long_points": Decimal("NaN")},
+        {"calculation_mode": 7},
+        {"swap_long": Decimal("NaN")},
     ],
 )
 def test_a_specification_that_nothing_can_be_traded_by_is_not_drafted(market, changed):

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor, Role
+from platform_ops.gateways.types import CalculationMode
 from platform_ops.models import (
     AccountDimension,
     DailyPrice,
@@ -81,7 +82,7 @@ def make_symbol(
             digits=digits,
             contract_size=Decimal(contract_size),
             pip_size=Decimal("0.0001"),
-            profit_mode=mode,
+            calculation_mode=CalculationMode.FOREX if mode == "forex" else CalculationMode.CFD_LEVERAGE,
             margin_currency=quote,
         )
     return symbol

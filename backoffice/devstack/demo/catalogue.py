@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from platform_ops.rules.sessions import whole_week
+
 WEDNESDAY, FRIDAY = 2, 4
 
 
@@ -39,6 +41,21 @@ class DemoSymbol:
     def is_forex(self) -> bool:
         """Whether profit is calculated the Forex way (each leg rounded) and margin in the base currency."""
         return self.asset_class == "forex"
+
+    @property
+    def swap_multipliers(self) -> list[Decimal]:
+        """Nights by weekday from Sunday, three on the triple day."""
+        nights = [Decimal(0), *[Decimal(1)] * 5, Decimal(0)]
+        nights[self.triple_swap_weekday + 1] = Decimal(3)
+        return nights
+
+    @property
+    def trading_week(self) -> list[list[list[int]]]:
+        """Minutes of each weekday on the server's clock: metals, energy and indices rest for its first hour."""
+        if self.asset_class == "crypto":
+            return whole_week()
+        first = 0 if self.is_forex else 60
+        return [[], *([[first, 1440]] for _ in range(5)), []]
 
 
 GROUPS: dict[str, str] = {

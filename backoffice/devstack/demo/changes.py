@@ -15,8 +15,8 @@ from backoffice.kernel import clock
 from ib.models import Partner, PartnerEdge, Plan
 from ib.services import plans, requests
 from platform_ops.models import Symbol
+from platform_ops.rules.specifications import specification_terms
 from platform_ops.services import specifications
-from platform_ops.specification_rules import specification_terms
 
 
 def write_changes(seeding: Seeding) -> None:
@@ -128,7 +128,7 @@ def _a_policy_acts(seeding: Seeding) -> None:
     for moved, reason in ((Decimal("-0.6"), "Swaps of the week"), (Decimal(-4), "Swaps of the month, as announced")):
         specifications.request_specification(
             symbol_id=symbol.pk,
-            specification=replace(now, swap_long_points=now.swap_long_points + moved),
+            specification=replace(now, swap_long=now.swap_long + moved),
             valid_from=at if moved > -1 else at + timedelta(days=7),
             actor=_person(seeding, Role.PLATFORM_OPERATIONS),
             reason=reason,

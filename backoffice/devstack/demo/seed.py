@@ -21,6 +21,7 @@ from crm.services import clients as crm_clients
 from ib.services import partners as ib_partners
 from ib.services import plans as ib_plans
 from ib.services import referrals, tree
+from platform_ops.gateways.types import CalculationMode
 from platform_ops.services import catalogue, dimensions
 
 SERVERS = {
@@ -164,12 +165,15 @@ def _catalogue(seeding: Seeding) -> None:
                 digits=demo.digits,
                 contract_size=Decimal(demo.contract_size),
                 pip_size=Decimal(demo.pip_size),
-                profit_mode="forex" if demo.is_forex else "cfd",
+                calculation_mode=CalculationMode.FOREX if demo.is_forex else CalculationMode.CFD_LEVERAGE,
                 margin_currency=demo.base_asset if demo.is_forex else demo.profit_currency,
                 spread_points=Decimal(demo.spread_points),
-                swap_long_points=Decimal(demo.swap_long_points),
-                swap_short_points=Decimal(demo.swap_short_points),
-                triple_swap_weekday=demo.triple_swap_weekday,
+                swap_long=Decimal(demo.swap_long_points),
+                swap_short=Decimal(demo.swap_short_points),
+                swap_multipliers=demo.swap_multipliers,
+                margin_hedged=Decimal(demo.contract_size) / 2,
+                quote_sessions=demo.trading_week,
+                trade_sessions=demo.trading_week,
                 leverage_maximum=demo.leverage_maximum,
             ),
             valid_from=seeding.start - timedelta(days=30),

@@ -15,6 +15,7 @@ from backoffice.core.types import Actor, Role
 from backoffice.devstack.demo.seed import SERVERS, Seeding
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import day_bounds
+from platform_ops.gateways.types import CalculationMode
 from platform_ops.services import catalogue
 from platform_ops.services.business_day import run_business_day
 from platform_ops.services.imports import import_statement
@@ -122,12 +123,9 @@ def _day_without_a_price(seeding: Seeding) -> None:
             digits=2,
             contract_size=Decimal(100),
             pip_size=Decimal("0.01"),
-            profit_mode="cfd",
+            calculation_mode=CalculationMode.CFD_LEVERAGE,
             margin_currency="USD",
             spread_points=Decimal(80),
-            swap_long_points=Decimal(0),
-            swap_short_points=Decimal(0),
-            triple_swap_weekday=2,
             leverage_maximum=10,
         ),
         valid_from=seeding.start - timedelta(days=30),

@@ -21,13 +21,15 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from backoffice.core.services import outbox
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
-from backoffice.migration.formats import CONTENTS, Row
+from backoffice.migration.formats import CONTENTS, Row, specification_values
 from backoffice.migration.models import MigrationKey, MigrationPackage
 from backoffice.migration.staging import SEPARATOR, ids_of, mark_bad, staged_chunks
 from backoffice.migration.types import FileCounts, Problems
 from funding.ledger.services.accounts import get_accounts_bulk
 from ib.services.partners import account_specs
 from platform_ops.events import ACCOUNT_ASSIGNED, SYMBOL_MAPPED
+from platform_ops.rules.specifications import FIELDS
+from platform_ops.services.specifications import read_specification
 
 WRITE_ROWS = 1_000
 """Rows of one INSERT or UPDATE."""
@@ -375,25 +377,11 @@ def _specification(run: Run, row: Row, ids: Ids) -> dict[str, Any] | None:
     symbol = _id(ids, "symbols", row["symbol"])
     if symbol is None:
         return None
-    numbers = [
-        "contract_size",
-        "pip_size",
-        "lots_minimum",
-        "lots_maximum",
-        "lots_step",
-        "swap_long_points",
-        "swap_short_points",
-        "spread_points",
-    ]
+    terms = read_specification(specification_values(row))
     return {
         "symbol_id": symbol,
         "validity": _validity(row),
-        "digits": int(row["digits"]),
-        "profit_mode": row["profit_mode"],
-        "margin_currency": row["margin_currency"],
-        "leverage_maximum": _whole(row["leverage_maximum"]),
-        "triple_swap_weekday": int(row["triple_swap_weekday"]),
-        **{name: _number(row[name]) for name in numbers},
+        **{name: getattr(terms, name) for name in FIELDS},
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -22,7 +21,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel.errors import Denied, InvalidInput
 from platform_ops.gateways.types import SwapMode
 from platform_ops.locks import lock_swap_rates
-from platform_ops.models import AccountGroup, SwapRate, Symbol, SymbolSpec
+from platform_ops.models import AccountGroup, GroupSymbolOverride, SwapRate, Symbol, SymbolSpec
 from platform_ops.permissions import MANAGE_SWAPS
 from platform_ops.rules.swaps import RateDraft, check_rate, rate_terms
 
@@ -30,6 +29,8 @@ SWAP_RATES_KIND = "platform.swap_rates"
 """The kind of change request that sets rates. Its payload says `valid_from` (ISO) and `rates` (a list of `rate_terms`)."""
 
 MAXIMUM_RATES = 5_000
+OF_SPECIFICATION = "specification"
+"""The source of a rate that no `SwapRate` states."""
 
 RateKey = tuple[int, int | None]
 """Symbol id, and group id or None."""
@@ -132,27 +133,37 @@ def rate_ids_in_force(*, at: datetime, symbol_ids: Iterable[int]) -> dict[RateKe
 
 
 def rate_for(
-    rates: Mapping[RateKey, RateDraft], symbol_id: int, group_id: int | None, spec: SymbolSpec | None = None
+    rates: Mapping[RateKey, RateDraft],
+    symbol_id: int,
+    group_id: int | None,
+    spec: SymbolSpec | None = None,
+    override: GroupSymbolOverride | None = None,
 ) -> RateDraft | None:
-    """The rate that counts for a group: its own, else the symbol's, else what the symbol's specification states."""
+    """The rate that counts for a group: its own, else the symbol's, else what the group's terms or the specification say."""
     found = rates.get((symbol_id, group_id)) if group_id is not None else None
     found = found or rates.get((symbol_id, None))
-    return found if found is not None or spec is None else rate_of_specification(spec)
+    return found if found is not None or spec is None else rate_of_specification(spec, override)
 
 
-def rate_of_specification(spec: SymbolSpec) -> RateDraft | None:
-    """The swap that a specification states in points; None when it states none."""
-    if not spec.swap_long_points and not spec.swap_short_points:
+def rate_of_specification(spec: SymbolSpec, override: GroupSymbolOverride | None = None) -> RateDraft | None:
+    """The swap that a specification (as a group has it) states; None when it states nothing."""
+
+    def stated(name: str) -> Any:
+        own = getattr(override, name) if override is not None else None
+        return getattr(spec, name) if own is None else own
+
+    mode, long, short = SwapMode(stated("swap_mode")), stated("swap_long"), stated("swap_short")
+    if mode is not SwapMode.NONE and not long and not short:
         return None
-    multipliers = [Decimal(nights) for nights in (0, 1, 1, 1, 1, 1, 0)]
-    multipliers[spec.triple_swap_weekday + 1] = Decimal(3)
     return RateDraft(
         symbol_id=spec.symbol_id,
-        mode=SwapMode.POINTS,
-        long=spec.swap_long_points,
-        short=spec.swap_short_points,
-        multipliers=tuple(multipliers),
-        source="specification",
+        mode=mode,
+        long=long,
+        short=short,
+        multipliers=tuple(stated("swap_multipliers")),
+        year_days=stated("swap_year_days"),
+        considers_holidays=spec.swap_considers_holidays,
+        source=OF_SPECIFICATION,
     )
 
 
