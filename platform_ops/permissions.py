@@ -46,6 +46,7 @@ _SCOPED = {
     "platform_ops.Position": ("account__", "account__server__entity"),
     "platform_ops.BalanceOperation": ("account__", "account__server__entity"),
     "platform_ops.CurrentDeal": ("account__", "account__server__entity"),
+    "platform_ops.OrderExecution": ("account__", "account__server__entity"),
     "platform_ops.AccountDimension": ("account__", "account__server__entity"),
     "platform_ops.SwapLine": ("account__", "account__server__entity"),
     "platform_ops.SwapCharge": ("account__", "account__server__entity"),

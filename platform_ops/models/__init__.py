@@ -4,6 +4,7 @@ from platform_ops.models.accounts import AccountDimension, AccountGroup, Account
 from platform_ops.models.business_day import BusinessDay, BusinessDayStep
 from platform_ops.models.complaints import PriceComplaint, TradeCancellation
 from platform_ops.models.connections import ServerConnection, ServerSync, SyncGap
+from platform_ops.models.execution import OrderExecution
 from platform_ops.models.ingest import IngestBatch, OpenPositionMark, StatementImport
 from platform_ops.models.liquidity import (
     CurrentFill,
@@ -79,6 +80,7 @@ __all__ = [
     "MarketCalendar",
     "OpenPositionMark",
     "OperationLimit",
+    "OrderExecution",
     "Position",
     "PriceBar",
     "PriceComplaint",
