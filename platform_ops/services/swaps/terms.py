@@ -20,6 +20,7 @@ from backoffice.kernel.errors import MissingRate
 from platform_ops.gateways.types import CalculationMode
 from platform_ops.models import (
     DividendEvent,
+    GroupSymbolOverride,
     ServerSymbol,
     SwapFreePolicy,
     SwapFreeRevocation,
@@ -42,7 +43,7 @@ from platform_ops.rules.swaps import (
 )
 from platform_ops.services.swaps.holidays import holidays_of
 from platform_ops.services.swaps.market import Market
-from platform_ops.services.swaps.rates import RateKey, rate_for
+from platform_ops.services.swaps.rates import OF_SPECIFICATION, RateKey, rate_for
 from platform_ops.types import Side
 
 Bounds = tuple[Decimal, Decimal]
@@ -85,6 +86,7 @@ class Night:
     rounds_point_value_first: bool = True
     nights: Decimal | None = None
     specs: Mapping[int, SymbolSpec] = field(default_factory=dict)
+    overrides: Mapping[tuple[int, int], GroupSymbolOverride] = field(default_factory=dict)
     symbols: Mapping[int, Symbol] = field(default_factory=dict)
     symbol_of: Mapping[int, int | None] = field(default_factory=dict)
     holidays: Mapping[int, frozenset[date]] = field(default_factory=dict)
@@ -109,6 +111,10 @@ def fill_night(night: Night, kinds: Iterable[Kind]) -> Night:
         spec.symbol_id: spec
         for spec in SymbolSpec.objects.filter(symbol_id__in=symbol_ids, validity__contains=night.moment)
     }
+    night.overrides = {
+        (row.symbol_id, row.group_id): row
+        for row in GroupSymbolOverride.objects.filter(symbol_id__in=symbol_ids, validity__contains=night.moment)
+    }
     night.holidays = holidays_of(
         symbol_ids=symbol_ids, from_day=night.day, to_day=night.day + timedelta(days=MAX_LOOK_AHEAD)
     )
@@ -125,18 +131,20 @@ def terms_of(night: Night, kinds: Iterable[Kind]) -> list[KindTerm]:
 
 def facts_of(symbol: Symbol, spec: SymbolSpec) -> SymbolFacts:
     """What the rules need to know of a symbol."""
-    mode = getattr(spec, "calculation_mode", None)
-    if mode is None:
-        mode = CalculationMode.FOREX if spec.profit_mode == SymbolSpec.ProfitMode.FOREX else CalculationMode.CFD
+    mode = CalculationMode(spec.calculation_mode)
+    size = spec.contract_size
+    if mode is CalculationMode.EXCHANGE_BONDS:
+        # A bond is quoted in percent of its face value.
+        size = size * spec.face_value / 100
     return SymbolFacts(
         digits=spec.digits,
-        contract_size=spec.contract_size,
-        calculation_mode=CalculationMode(mode),
+        contract_size=size,
+        calculation_mode=mode,
         base_currency=symbol.base_asset,
         profit_currency=symbol.profit_currency,
         margin_currency=spec.margin_currency,
-        tick_size=Decimal(getattr(spec, "tick_size", 0) or 0),
-        tick_value=Decimal(getattr(spec, "tick_value", 0) or 0),
+        tick_size=spec.tick_size,
+        tick_value=spec.tick_value,
     )
 
 
@@ -171,7 +179,8 @@ def _term_of(night: Night, kind: Kind) -> KindTerm:
         return KindTerm(kind, symbol_id, term, None, None)
     symbol = night.symbols[symbol_id]
     facts = facts_of(symbol, spec)
-    rate = rate_for(night.rates, symbol_id, kind.group_id, spec)
+    override = night.overrides.get((symbol_id, kind.group_id)) if kind.group_id is not None else None
+    rate = rate_for(night.rates, symbol_id, kind.group_id, spec, override)
     nights = _nights(night, symbol_id, rate)
     in_swap, as_price = _dividend_of(night, symbol_id, side)
     policy = _policy_of(night, kind, symbol)
@@ -203,7 +212,7 @@ def _term_of(night: Night, kind: Kind) -> KindTerm:
             **{**error.details, "symbol": symbol.code, "day": night.day.isoformat()},
         ) from error
     key: RateKey | None = None
-    if rate is not None and rate.source != "specification":
+    if rate is not None and rate.source != OF_SPECIFICATION:
         key = (rate.symbol_id, rate.group_id)
     return KindTerm(kind, symbol_id, term, key, policy.pk if policy else None)
 

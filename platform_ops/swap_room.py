@@ -1,0 +1,13 @@
+"""Registers the swap engine's room: its work items, proofs, bench, screens and endpoints."""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Called once when the application starts."""
+    from backoffice.core.bench import register_suite
+    from platform_ops.services.swaps import checks, work
+
+    work.register()
+    checks.register()
+    register_suite("swap", "platform_ops.bench_swaps.swap")
