@@ -13,18 +13,29 @@ class PlatformOpsConfig(AppConfig):
     def ready(self) -> None:
         """Declares the desk's verbs, scopes and proofs."""
         from backoffice.core.bench import register_suite
-        from platform_ops import account_room, api, change_kinds, checks, permissions, screens
-        from platform_ops.gateways.mt5web import connector as mt5web
+        from platform_ops import (
+            account_room,
+            api,
+            change_kinds,
+            checks,
+            outer_room,
+            permissions,
+            price_room,
+            screens,
+            server_room,
+            swap_room,
+        )
         from platform_ops.services import work
-        from platform_ops.services.sync import work as sync_work
 
         permissions.register()
         account_room.register()
-        mt5web.register()
+        outer_room.register()
+        server_room.register()
         checks.register()
         change_kinds.register()
         work.register()
-        sync_work.register()
         screens.register()
+        price_room.register()
+        swap_room.register()
         api.register()
         register_suite("ingest", "platform_ops.bench.ingest")

@@ -348,6 +348,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 # Sample statements, ticks and bank files for acceptance tests; tests skip, saying so, where it is absent.
+# Folders of deals CSV files that servers without a reader are followed from lie below this one. Empty: there are none.
+DEALS_INBOX = os.environ.get("BACKOFFICE_DEALS_INBOX", "")
 SAMPLE_DATA_DIR = Path(os.environ.get("SAMPLE_DATA_DIR", str(BASE_DIR.parent / "shared" / "data")))
 
 # Routine events of tasks and requests' beginnings are for debugging; addresses of people are not logged at all.

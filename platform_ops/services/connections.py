@@ -103,6 +103,11 @@ class ReadOnlyGateway:
         """The last quotes."""
         return self._gateway.last_ticks(symbols=symbols)
 
+    def earliest_news(self, *, since: datetime) -> datetime | None:
+        """From when on a source that tells old deals at any time has news; None where the window says it all."""
+        told = getattr(self._gateway, "earliest_news", None)
+        return None if told is None else told(since=since)
+
     def close(self) -> None:
         """Ends the session."""
         self._gateway.close()

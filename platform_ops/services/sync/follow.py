@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from importlib.util import find_spec
 
 import structlog
 
@@ -22,6 +21,7 @@ from platform_ops.gateways.types import Ability, ReadingGateway
 from platform_ops.models import ServerConnection, ServerSync
 from platform_ops.rules.following import Window, clock_offset, is_off, next_window
 from platform_ops.services.connections import connection_of, open_gateway
+from platform_ops.services.execution import store_orders
 from platform_ops.services.sync import state
 from platform_ops.services.sync.records import book_deals, portions
 
@@ -88,6 +88,10 @@ def _step(connection: ServerConnection, sync: ServerSync, gateway: ReadingGatewa
     window = next_window(
         cursor=cursor, now=now, overlap=timedelta(seconds=connection.overlap_seconds), offset=offset, zone=zone
     )
+    news = getattr(gateway, "earliest_news", None)
+    earliest = None if news is None else news(since=sync.last_success_at or connection.started_at)
+    if earliest is not None and earliest < window.start:
+        window = replace(window, start=max(earliest, connection.started_at))
     try:
         return _read(connection, sync, gateway, window)
     except _ClockJumped as jump:
@@ -149,10 +153,6 @@ def _read(connection: ServerConnection, sync: ServerSync, gateway: ReadingGatewa
 
 
 def _store_orders(connection: ServerConnection, gateway: ReadingGateway, window: Window) -> None:
-    if find_spec("platform_ops.services.execution") is None:
-        return
-    from platform_ops.services.execution import store_orders
-
     store_orders(server_id=connection.server_id, orders=gateway.orders(from_time=window.start, to_time=window.end))
 
 

@@ -180,7 +180,7 @@ def _condition(sync: ServerSync, title: str, *, problem: str, consequence: str) 
 
 
 def _board() -> str:
-    return reverse("platform_ops:server_health")
+    return reverse("admin:platform_ops_server_health")
 
 
 def _offset_words(sync: ServerSync) -> str:
