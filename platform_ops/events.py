@@ -19,3 +19,6 @@ STATEMENT_REFUSED = "platform.statement_refused"
 
 SWAPS_COMPUTED = "platform.swaps_computed"
 """A rollover wrote lines; payload: run_id, server_id, day, lines."""
+
+OPERATION_FINISHED = "platform.operation_finished"
+"""An operation on a server ended; payload: operation_id, state (done, found, refused or cancelled)."""

@@ -11,9 +11,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import divide
 from backoffice.kernel.errors import IllegalTransition, InvalidInput
 from backoffice.kernel.money import round_money
+from platform_ops.gateways.types import SymbolTerms
+from platform_ops.rules.trading import FOREX_MODES, ClosedVolume, profit_in_symbol_currency
 from platform_ops.types import Side
 
 ANSWER_WITHIN = timedelta(days=5)
@@ -110,42 +113,52 @@ def price_in_force(
 
 @dataclass(frozen=True, slots=True)
 class TradeFacts:
-    """What of a trade decides its result; `rate` turns the profit currency into the account's.
+    """What of a trade decides its result, and what was booked of it in the account's currency.
 
-    `converts_at_close`: the account's currency is the pair's own base, so that the close itself converts (USDJPY in USD).
+    `fallback_rate` (profit currency to the account's) counts only where the trade does not tell the rate it was booked at.
     """
 
+    terms: SymbolTerms
     side: Side
     open_price: Decimal
     close_price: Decimal
     volume_lots: Decimal
-    contract_size: Decimal
     profit: Decimal
-    rate: Decimal
-    digits: int
-    converts_at_close: bool = False
+    currency: str
+    fallback_rate: Decimal | None = None
 
 
-def result_at(facts: TradeFacts, *, disputed: Disputed, price: Decimal) -> Decimal:
-    """What the trade had made with the disputed price replaced, rounded once to the account's digits."""
+def result_at(facts: TradeFacts, *, disputed: Disputed, price: Decimal) -> Decimal | None:
+    """What the trade had made with the disputed price replaced, rounded once to the account's digits.
+
+    Converted as the server converted the trade: at the close itself where the pair contains the account's currency, else at
+    the rate that the booked profit tells. None where neither it nor a fallback is known.
+    """
     opened = price if disputed is Disputed.OPENING else facts.open_price
     closed = price if disputed is Disputed.CLOSING else facts.close_price
-    moved = (closed - opened) * int(facts.side) * facts.contract_size * facts.volume_lots
-    return round_money(divide(moved, closed) if facts.converts_at_close else moved * facts.rate, facts.digits)
+    raw = _raw(facts, opened, closed)
+    account = Currency.of(facts.currency)
+    if facts.terms.profit_currency == account.code:
+        return round_money(raw, account.digits)
+    is_own_pair = facts.terms.base_currency == account.parent.code and not facts.terms.converts_by_market
+    if is_own_pair and facts.terms.calculation_mode in FOREX_MODES:
+        return round_money(divide(raw * account.per_parent, closed), account.digits)
+    booked = _raw(facts, facts.open_price, facts.close_price)
+    if booked and facts.profit and (booked > 0) == (facts.profit > 0):
+        return round_money(divide(raw * facts.profit, booked), account.digits)
+    return None if facts.fallback_rate is None else round_money(raw * facts.fallback_rate, account.digits)
 
 
-def proposed_amount(facts: TradeFacts, *, disputed: Disputed, price: Decimal) -> Decimal:
+def proposed_amount(facts: TradeFacts, *, disputed: Disputed, price: Decimal) -> Decimal | None:
     """What the client lost by the disputed price: the result at the right one minus the result as booked, never below 0."""
     if price <= 0:
         raise InvalidInput("A price is above zero.", field="correct_price", value=str(price))
-    return max(result_at(facts, disputed=disputed, price=price) - facts.profit, Decimal(0))
+    result = result_at(facts, disputed=disputed, price=price)
+    return None if result is None else max(result - facts.profit, Decimal(0))
 
 
-def rate_of_trade(facts_without_rate: TradeFacts) -> Decimal | None:
-    """The conversion that the server used, told by the trade's own profit; None where the price did not move."""
-    moved = (facts_without_rate.close_price - facts_without_rate.open_price) * int(facts_without_rate.side)
-    in_profit_currency = moved * facts_without_rate.contract_size * facts_without_rate.volume_lots
-    if in_profit_currency == 0 or facts_without_rate.profit == 0:
-        return None
-    rate = facts_without_rate.profit / in_profit_currency
-    return rate if rate > 0 else None
+def _raw(facts: TradeFacts, opened: Decimal, closed: Decimal) -> Decimal:
+    return profit_in_symbol_currency(
+        terms=facts.terms,
+        closed=ClosedVolume(side=facts.side, open_price=opened, close_price=closed, lots=facts.volume_lots),
+    )[0]

@@ -22,7 +22,9 @@ COMMENT_LENGTH = 32
 
 MAXIMUM_ATTEMPTS = 5
 SETTLES_AFTER = timedelta(seconds=45)
-"""How long after it was sent a command may still take effect on the server; longer than every time-out of a connector."""
+"""How long after it was sent a command may still take effect on the server, at least."""
+SETTLING_MARGIN = timedelta(seconds=15)
+"""How much longer than a connection waits for an answer."""
 RETRY_AFTER = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(minutes=10)
 CLOCK_SLACK = timedelta(days=1)
@@ -136,9 +138,9 @@ def pause_after(attempts: int) -> timedelta:
     return min(RETRY_AFTER * 2 ** min(attempts, 10), LONGEST_RETRY)
 
 
-def is_settled(*, sent_at: datetime, now: datetime) -> bool:
-    """Whether what was sent has had its time: it has taken effect by now, or never will."""
-    return now - sent_at >= SETTLES_AFTER
+def settles_at(*, sent_at: datetime, longest_answer: timedelta = timedelta(0)) -> datetime:
+    """When what was sent has had its time: it has taken effect by then, or never will."""
+    return sent_at + max(SETTLES_AFTER, longest_answer + SETTLING_MARGIN)
 
 
 def comment_of(reference: str, text: str = "") -> str:

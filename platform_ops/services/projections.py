@@ -25,6 +25,14 @@ _CLOSES = "deal.kind IN (0, 1, 13, 14) AND deal.entry IN (1, 2, 3)"
 _NEEDS_WALK = "deal.position_ticket <> 0 AND (deal.entry = 2 OR deal.open_price IS NULL)"
 _SIGN = "CASE WHEN deal.kind IN (0, 13) THEN 1 ELSE -1 END"
 
+# What the house took back counts as nothing, whatever the server goes on telling of it: the trade, and the correction that
+# undid its money. There are few, so they are looked up in a small hash.
+_TAKEN_BACK = """(deal.server_id, deal.ticket, deal.leg) IN (
+    SELECT taken.server_id, taken.ticket, taken.leg FROM platform_ops_tradecancellation taken)"""
+_UNDOES = """(deal.server_id, deal.ticket) IN (
+    SELECT taken.server_id, taken.correction_ticket FROM platform_ops_tradecancellation taken
+     WHERE taken.correction_ticket IS NOT NULL)"""
+
 _TRADE_COLUMNS = """server_id, ticket, leg, deal_revision, account_id, server_symbol_id, position_ticket, side, volume_lots,
     opened_at, closed_at, open_price, close_price, profit, swap, commission, fee, currency, business_day, is_cancelled"""
 TRADE_FACTS = """account_id, server_symbol_id, position_ticket, side, volume_lots, opened_at, closed_at, open_price,
@@ -34,7 +42,7 @@ _PLAIN_TRADES = f"""
 SELECT deal.server_id, deal.ticket, deal.leg, deal.revision AS deal_revision, deal.account_id, deal.server_symbol_id,
        deal.position_ticket, -({_SIGN}) AS side, deal.volume_lots, deal.opened_at, deal.at AS closed_at, deal.open_price,
        deal.price AS close_price, deal.profit, deal.swap, deal.commission, deal.fee, account.currency,
-       platform_business_day(deal.at) AS business_day, deal.kind > 1 AS is_cancelled
+       platform_business_day(deal.at) AS business_day, deal.kind > 1 OR {_TAKEN_BACK} AS is_cancelled
   FROM {{deals}} deal
   JOIN platform_ops_tradingaccount account ON account.id = deal.account_id
  WHERE {{scope}} AND {_CLOSES} AND NOT ({_NEEDS_WALK})
@@ -49,7 +57,8 @@ SELECT walked.server_id, walked.ticket, walked.leg, walked.revision AS deal_revi
        coalesce(walked.opened_at, (before).opened_at) AS opened_at, walked.at AS closed_at,
        coalesce(walked.open_price, (before).price)::numeric(24, 10) AS open_price, walked.price AS close_price,
        walked.profit, walked.swap, walked.commission, walked.fee, account.currency,
-       platform_business_day(walked.at) AS business_day, walked.kind > 1 AS is_cancelled
+       platform_business_day(walked.at) AS business_day,
+       walked.kind > 1 OR {_TAKEN_BACK.replace("deal.", "walked.")} AS is_cancelled
   FROM (
     SELECT deal.*, {_SIGN} AS direction,
            platform_position_walk(deal.entry, CASE WHEN deal.kind > 1 THEN 0 ELSE {_SIGN} * deal.volume_lots END,
@@ -72,13 +81,13 @@ _OPERATION_COLUMNS = """server_id, ticket, leg, deal_revision, account_id, kind,
     is_cancelled, is_opening"""
 OPERATION_FACTS = "account_id, kind, at, amount, currency, business_day, comment, is_cancelled"
 
-_OPERATIONS = """
+_OPERATIONS = f"""
 SELECT deal.server_id, deal.ticket, deal.leg, deal.revision AS deal_revision, deal.account_id, deal.kind, deal.at,
        deal.profit + deal.swap + deal.commission + deal.fee AS amount, account.currency,
-       platform_business_day(deal.at) AS business_day, deal.comment, FALSE AS is_cancelled, FALSE AS is_opening
-  FROM {deals} deal
+       platform_business_day(deal.at) AS business_day, deal.comment, {_UNDOES} AS is_cancelled, FALSE AS is_opening
+  FROM {{deals}} deal
   JOIN platform_ops_tradingaccount account ON account.id = deal.account_id
- WHERE {scope} AND deal.kind NOT IN (0, 1, 13, 14)
+ WHERE {{scope}} AND deal.kind NOT IN (0, 1, 13, 14)
 """
 
 # A position with one opening price and no reversal is a sum. Only the others are walked, deal by deal.
