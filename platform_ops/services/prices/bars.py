@@ -70,7 +70,7 @@ def rebuild_bars(*, symbol_id: int, day: date) -> int:
     for begin in _pieces(start, end):
         frame = store.read_frame(symbol_id=symbol_id, start=begin, end=min(begin + _PIECE, end))
         leading = frame.filter(frame["is_leading"])
-        _collect(((symbol_id, at, bid, ask, digits) for at, _, _, bid, ask, digits, _, _ in leading.iter_rows()), rows)
+        _collect(((symbol_id, at, bid, ask, digits) for at, _, _, bid, ask, digits, *_ in leading.iter_rows()), rows)
     if rows:
         PriceBar.objects.filter(symbol_id=symbol_id, opens_at__gte=start, opens_at__lt=end).delete()
         _write(rows)

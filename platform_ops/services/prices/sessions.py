@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backoffice.kernel.business_day import CLOSING_TIME, NEW_YORK
 from platform_ops.models import Symbol
-from platform_ops.rules.price_filter import MICROSECONDS, NO_SESSION, session_of
+from platform_ops.rules.price_filter import NO_SESSION, session_of
 
 _WEEK = timedelta(days=7)
 _SUNDAY, _FRIDAY = 6, 4
@@ -48,6 +51,18 @@ def session_at(boundaries: list[int] | None, at: int) -> int:
     return 0 if boundaries is None else session_of(at, boundaries)
 
 
+def session_columns(symbol: Symbol, at: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """`session_at` of a column of instants; None when the symbol never closes."""
+    if not len(at):
+        return None
+    boundaries = boundaries_of(symbol, start=moment(int(at.min())), end=moment(int(at.max())))
+    if boundaries is None:
+        return None
+    edges = np.array(boundaries, dtype=np.int64)
+    before = np.searchsorted(edges, at, side="right")
+    return np.where(before % 2 == 1, edges[np.maximum(before - 1, 0)], NO_SESSION)
+
+
 def is_quoted(symbol: Symbol, at: datetime) -> bool:
     """Whether a symbol may have quotes at a moment."""
     boundaries = boundaries_of(symbol, start=at, end=at)
@@ -61,4 +76,4 @@ def in_session_since(symbol: Symbol, at: datetime) -> datetime | None:
     return None if session == NO_SESSION else moment(session)
 
 
-__all__ = ["MICROSECONDS", "boundaries_of", "in_session_since", "is_quoted", "microseconds", "moment", "session_at"]
+__all__ = ["boundaries_of", "in_session_since", "is_quoted", "microseconds", "moment", "session_at", "session_columns"]

@@ -24,7 +24,7 @@ from django.db.models import Count
 from backoffice.core import crash_points
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput
-from platform_ops.models import BufferedTick, PriceSource, RejectionEpisode, TickBatch, TickFile
+from platform_ops.models import BufferedTick, PriceBar, PriceSource, RejectionEpisode, TickBatch, TickFile
 from platform_ops.rules.price_filter import FIRST_REJECTED, Verdict
 from platform_ops.rules.price_points import price_of_points
 from platform_ops.services.prices.types import StoredTick
@@ -45,7 +45,9 @@ _LOCK = 0x7469636B
 FILE_WRITTEN = "platform_ops.flush_ticks.file_written"
 crash_points.declare(FILE_WRITTEN)
 _KEY = ("source_id", "at", "bid", "ask", "digits")
-COLUMNS = ("at", "received_at", "source_id", "bid", "ask", "digits", "verdict", "is_leading")
+COLUMNS = ("at", "received_at", "source_id", "bid", "ask", "digits", "verdict", "is_leading", "sequence")
+"""`sequence` tells the order in which ticks were judged, which a replay needs: times may run backwards."""
+_BUFFERED = (*COLUMNS[:-1], "pk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,14 @@ def read_rows(*, symbol_id: int, start: datetime, end: datetime) -> Iterator[tup
 
 
 def read_frame(*, symbol_id: int, start: datetime, end: datetime) -> polars.DataFrame:
-    """The ticks of a symbol in a half-open time as a frame of `COLUMNS`, sorted by time of arrival within time."""
+    """The ticks of a symbol in a half-open time as a frame of `COLUMNS`, sorted by time."""
     import polars
 
     # The buffer before the files: a tick that is moved in between is found twice and kept once, never missed.
     buffered = list(
-        BufferedTick.objects.filter(symbol_id=symbol_id, at__gte=start, at__lt=end).order_by("pk").values_list(*COLUMNS)
+        BufferedTick.objects.filter(symbol_id=symbol_id, at__gte=start, at__lt=end)
+        .order_by("pk")
+        .values_list(*_BUFFERED)
     )
     files = list(
         TickFile.objects.filter(symbol_id=symbol_id, last_at__gte=start, first_at__lt=end).order_by("first_at", "pk")
@@ -110,7 +114,7 @@ def read_frame(*, symbol_id: int, start: datetime, end: datetime) -> polars.Data
     frames = [_read(file).filter(polars.col("at").is_between(start, end, closed="left")) for file in files]
     frames.append(_frame(buffered))
     whole = polars.concat(frames).unique(list(_KEY), keep="first", maintain_order=True)
-    return whole.sort("at", "received_at", maintain_order=True)
+    return whole.sort("at", "sequence", maintain_order=True)
 
 
 def flush_ticks(*, limit: int = FLUSH_LIMIT) -> Flushed:
@@ -126,7 +130,7 @@ def flush_ticks(*, limit: int = FLUSH_LIMIT) -> Flushed:
         rows = list(
             BufferedTick.objects.filter(received_at__lt=until)
             .order_by("symbol_id", "at", "pk")
-            .values_list("pk", "symbol_id", *COLUMNS)[:limit]
+            .values_list("pk", "symbol_id", *_BUFFERED)[:limit]
         )
         files = 0
         for (symbol_id, day), group in groupby(rows, key=lambda row: (row[1], _utc_day(row[2]))):
@@ -173,12 +177,17 @@ def compact_ticks(*, before: date, limit: int = 200) -> Flushed:
     return Flushed(ticks, files)
 
 
+def compact_finished_days() -> Flushed:
+    """Puts together the files of days that nothing is flushed into any more."""
+    return compact_ticks(before=(clock.now() - timedelta(hours=2)).astimezone(UTC).date())
+
+
 def _put_together(symbol_id: int, day: date) -> int:
     import polars
 
     parts = list(TickFile.objects.filter(symbol_id=symbol_id, day=day).order_by("first_at", "pk"))
     whole = polars.concat([_read(part) for part in parts]).unique(list(_KEY), keep="first", maintain_order=True)
-    whole = whole.sort("at", "received_at", maintain_order=True)
+    whole = whole.sort("at", "sequence", maintain_order=True)
     name = _name(symbol_id, day, f"day-{max(part.pk for part in parts)}")
     size, digest = _write(name, whole)
     with transaction.atomic():
@@ -188,7 +197,7 @@ def _put_together(symbol_id: int, day: date) -> int:
 
 
 def prune_ticks(*, keep_days: int, limit: int = MAXIMUM_PRUNED) -> dict[str, int]:
-    """Removes ticks, episodes of rejections and files that are older than *keep_days*; how many of each.
+    """Removes files of ticks, episodes of rejections and bars of a minute that are older than *keep_days*; how many of each.
 
     Also removes files that no row names any more, once they are a day old. Raises InvalidInput below one day.
     """
@@ -205,7 +214,8 @@ def prune_ticks(*, keep_days: int, limit: int = MAXIMUM_PRUNED) -> dict[str, int
         RejectionEpisode.objects.filter(last_at__lt=start).order_by("pk").values_list("pk", flat=True)[:limit]
     )
     RejectionEpisode.objects.filter(pk__in=episodes).delete()
-    return {"files": len(old), "episodes": len(episodes), "orphans": _remove_orphans()}
+    minutes = PriceBar.objects.filter(period=PriceBar.Period.MINUTE, opens_at__lt=start).delete()[0]
+    return {"files": len(old), "episodes": len(episodes), "minutes": minutes, "orphans": _remove_orphans()}
 
 
 def missing_files(limit: int = 50) -> tuple[list[str], int]:
@@ -265,6 +275,7 @@ def _frame(rows: Iterable[Sequence[Any]]) -> polars.DataFrame:
     schema: dict[str, Any] = {
         "at": moment, "received_at": moment, "source_id": polars.Int32, "bid": polars.Int64, "ask": polars.Int64,
         "digits": polars.Int16, "verdict": polars.Int16, "is_leading": polars.Boolean,
+        "sequence": polars.Int64,
     }  # fmt: skip
     return polars.DataFrame(list(rows), schema=schema, orient="row")
 
@@ -330,7 +341,7 @@ def _only_one() -> Iterator[bool]:
 
 
 def _stored(symbol_id: int, row: tuple[Any, ...], codes: dict[int, str]) -> StoredTick:
-    at, received_at, source_id, bid, ask, digits, verdict, is_leading = row
+    at, received_at, source_id, bid, ask, digits, verdict, is_leading, _ = row
     return StoredTick(
         symbol_id=symbol_id,
         source=codes.get(source_id, str(source_id)),

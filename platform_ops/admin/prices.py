@@ -1,0 +1,5 @@
+"""Screens of prices."""
+
+
+def register() -> None:
+    """Menu entries."""
