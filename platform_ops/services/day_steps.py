@@ -46,8 +46,8 @@ def prove_deals_complete(business_day: BusinessDay) -> dict[str, Any]:
     return {**figures, "balance_operations": operations, "unassigned_accounts": unassigned}
 
 
-# Prices come, in this order, from the fixing already made, the quote of the day, the last deal of the day, and the
-# fixing of an earlier day within the bound.
+# Prices come, in this order, from the fixing already made, the last accepted tick of the day, the quote of the day, the
+# last deal of the day, and the fixing of an earlier day within the bound.
 _FIX_PRICES = """
 WITH needed AS (
     SELECT DISTINCT ss.symbol_id
@@ -58,6 +58,11 @@ WITH needed AS (
     SELECT DISTINCT ss.symbol_id
     FROM platform_ops_trade t JOIN platform_ops_serversymbol ss ON ss.id = t.server_symbol_id
     WHERE t.server_id = %(server)s AND t.business_day = %(day)s AND ss.symbol_id IS NOT NULL
+), last_tick AS (
+    SELECT DISTINCT ON (b.symbol_id) b.symbol_id, b.close AS bid, b.close_ask AS ask
+    FROM platform_ops_pricebar b JOIN needed n ON n.symbol_id = b.symbol_id
+    WHERE b.period = 'H1' AND b.opens_at >= %(start)s AND b.opens_at < %(end)s
+    ORDER BY b.symbol_id, b.opens_at DESC
 ), last_deal AS (
     SELECT DISTINCT ON (ss.symbol_id) ss.symbol_id, t.close_price AS price
     FROM platform_ops_trade t JOIN platform_ops_serversymbol ss ON ss.id = t.server_symbol_id
@@ -70,13 +75,15 @@ WITH needed AS (
     ORDER BY d.symbol_id, d.business_day DESC
 )
 INSERT INTO platform_ops_dailyprice (symbol_id, business_day, bid, ask, source)
-SELECT n.symbol_id, %(day)s, coalesce(q.bid, l.price, e.bid), coalesce(q.ask, l.price, e.ask),
-       CASE WHEN q.bid IS NOT NULL THEN 'quote' WHEN l.price IS NOT NULL THEN 'last deal' ELSE 'carried' END
+SELECT n.symbol_id, %(day)s, coalesce(k.bid, q.bid, l.price, e.bid), coalesce(k.ask, q.ask, l.price, e.ask),
+       CASE WHEN k.bid IS NOT NULL THEN 'last tick' WHEN q.bid IS NOT NULL THEN 'quote'
+            WHEN l.price IS NOT NULL THEN 'last deal' ELSE 'carried' END
 FROM needed n
+LEFT JOIN last_tick k ON k.symbol_id = n.symbol_id
 LEFT JOIN platform_ops_quote q ON q.symbol_id = n.symbol_id AND q.at >= %(start)s AND q.at < %(end)s
 LEFT JOIN last_deal l ON l.symbol_id = n.symbol_id
 LEFT JOIN earlier e ON e.symbol_id = n.symbol_id
-WHERE coalesce(q.bid, l.price, e.bid) IS NOT NULL
+WHERE coalesce(k.bid, q.bid, l.price, e.bid) IS NOT NULL
 ON CONFLICT (symbol_id, business_day) DO NOTHING
 """
 
