@@ -30,7 +30,7 @@ from platform_ops.permissions import RUN_ROLLOVER
 from platform_ops.rules.swaps import cut_of
 from platform_ops.services.swaps import formula
 from platform_ops.services.swaps.market import market_of_day
-from platform_ops.services.swaps.open_positions import OPEN, TOUCHED
+from platform_ops.services.swaps.open_positions import OPEN_PREPARED, prepare_open
 from platform_ops.services.swaps.rates import rate_ids_in_force, rates_in_force
 from platform_ops.services.swaps.settings import setting_of
 from platform_ops.services.swaps.terms import Kind, KindTerm, Night, accounts_with_own_rules, fill_night, terms_of
@@ -42,28 +42,28 @@ TERM_BATCH = 500
 crash_points.declare("platform.rollover.after_terms", "platform.rollover.after_lines")
 
 _KINDS = f"""
-WITH {TOUCHED}
-SELECT DISTINCT position.server_symbol_id, position.side, account.group_id, account.type_id, account.currency,
-       nullif(account.special, 0)
+SELECT found.server_symbol_id, found.side, account.group_id, account.type_id, account.currency,
+       nullif(account.special, 0), found.kind
   FROM (
-    SELECT stored.account_id, stored.server_symbol_id, stored.side::integer AS side
-      FROM platform_ops_position stored WHERE stored.opened_at < %(cut)s
-    UNION ALL
-    SELECT touched.account_id, deal.server_symbol_id, sides.side
-      FROM touched JOIN platform_ops_currentdeal deal USING (account_id, position_ticket)
-     CROSS JOIN (VALUES (1), (-1)) AS sides (side)
-     WHERE deal.server_symbol_id IS NOT NULL
-  ) position
-  JOIN ({formula.ACCOUNTS} WHERE account.server_id = %(server)s) account ON account.id = position.account_id
+    SELECT DISTINCT position.server_symbol_id, position.side, numbered.kind
+      FROM ({OPEN_PREPARED}) position JOIN platform_swap_account numbered USING (account_id)
+  ) found
+  JOIN (
+    SELECT kind, min(account_id) AS account_id FROM platform_swap_account GROUP BY kind
+  ) example ON example.kind = found.kind
+  JOIN ({formula.ACCOUNTS} WHERE account.server_id = %(server)s) account ON account.id = example.account_id
 """
 
 TARGET = f"""
 SELECT position.account_id, position.position_ticket, term.id AS term_id, position.volume_lots, position.open_price,
        position.opened_at, {formula.SWAP} AS swap, {formula.DIVIDEND} AS dividend, {formula.FEE} AS fee,
        {formula.LP_SWAP} AS lp_swap, {formula.CAUSE} AS cause
-  FROM ({OPEN}) position
-  JOIN ({formula.ACCOUNTS} WHERE account.server_id = %(server)s) account ON account.id = position.account_id
-  JOIN platform_ops_swapterm term ON term.run_id = %(run)s AND {formula.SAME_KIND}
+  FROM ({OPEN_PREPARED}) position
+  JOIN platform_swap_account numbered ON numbered.account_id = position.account_id
+  JOIN platform_swap_chosen chosen
+    ON chosen.server_symbol_id = position.server_symbol_id AND chosen.side = position.side
+   AND chosen.kind = numbered.kind
+  JOIN platform_ops_swapterm term ON term.id = chosen.term_id
  CROSS JOIN LATERAL (SELECT {formula.INNER} AS amount) base
 """
 """What every line of the day must say."""
@@ -72,7 +72,6 @@ _COLUMNS = """day, account_id, position_ticket, seq, run_id, term_id, volume_lot
     fee, lp_swap, cause"""
 
 _FIRST = f"""
-WITH {TOUCHED}
 INSERT INTO platform_ops_swapline ({_COLUMNS})
 SELECT %(day)s, account_id, position_ticket, 0, %(run)s, term_id, volume_lots, open_price, opened_at, swap, dividend, fee,
        lp_swap, cause
@@ -80,7 +79,7 @@ SELECT %(day)s, account_id, position_ticket, 0, %(run)s, term_id, volume_lots, o
 """
 
 _DIFFERENCES = f"""
-WITH {TOUCHED}, target AS ({TARGET}), booked AS (
+WITH target AS ({TARGET}), booked AS (
     SELECT line.account_id, line.position_ticket, sum(line.swap) AS swap, sum(line.dividend) AS dividend,
            sum(line.fee) AS fee, sum(line.lp_swap) AS lp_swap, max(line.seq) AS seq,
            (array_agg(line.term_id ORDER BY line.seq DESC))[1] AS term_id,
@@ -105,11 +104,17 @@ SELECT %(day)s, account_id, position_ticket, coalesce(booked.seq + 1, 0), %(run)
 """
 
 _FIGURES = """
-SELECT term.currency, line.cause, count(*), sum(line.swap), sum(line.dividend), sum(line.fee), sum(line.lp_swap),
-       count(*) FILTER (WHERE line.swap <> 0)
-  FROM platform_ops_swapline line JOIN platform_ops_swapterm term ON term.id = line.term_id
- WHERE line.run_id = %(run)s AND line.day = %(day)s
- GROUP BY term.currency, line.cause ORDER BY 1, 2
+SELECT term.currency, summed.cause, sum(summed.lines), sum(summed.swap), sum(summed.dividend), sum(summed.fee),
+       sum(summed.lp_swap), sum(summed.charged)
+  FROM (
+    SELECT line.term_id, line.cause, count(*) AS lines, sum(line.swap) AS swap, sum(line.dividend) AS dividend,
+           sum(line.fee) AS fee, sum(line.lp_swap) AS lp_swap, count(*) FILTER (WHERE line.swap <> 0) AS charged
+      FROM platform_ops_swapline line
+     WHERE line.run_id = %(run)s AND line.day = %(day)s
+     GROUP BY line.term_id, line.cause
+  ) summed
+  JOIN platform_ops_swapterm term ON term.id = summed.term_id
+ GROUP BY term.currency, summed.cause ORDER BY 1, 2
 """
 
 
@@ -160,11 +165,15 @@ def _run(*, server: TradingServer, day: date, actor: Actor) -> SwapRun:
         "run": run.pk,
         "special": accounts_with_own_rules(day=day, moment=moment),
     }
-    found = _terms(setting, zone, day, moment, values)
-    _write_terms(run, found, moment)
-    crash_points.reach("platform.rollover.after_terms")
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('work_mem', %s, true)", [WORK_MEMORY])
+        prepare_open(cursor, values)
+    numbers, found = _terms(setting, zone, day, moment, values)
+    _write_terms(run, numbers, found, moment)
+    crash_points.reach("platform.rollover.after_terms")
+    with connection.cursor() as cursor:
+        # The run's own terms have no statistics yet; everything here is joined whole, and hashing is right whatever they say.
+        cursor.execute("SELECT set_config('enable_nestloop', 'off', true)")
         cursor.execute(_DIFFERENCES if last else _FIRST, values)
         run.lines = int(cursor.rowcount)
         if last and not run.lines:
@@ -172,6 +181,7 @@ def _run(*, server: TradingServer, day: date, actor: Actor) -> SwapRun:
         crash_points.reach("platform.rollover.after_lines")
         cursor.execute(_FIGURES, values)
         run.figures = _figures(cursor.fetchall())
+        cursor.execute("SELECT set_config('enable_nestloop', 'on', true)")
     run.positions = run.lines if last is None else last.positions
     run.seconds = Decimal(f"{time.perf_counter() - started:.3f}")
     run.save(update_fields=["lines", "figures", "positions", "seconds"])
@@ -192,10 +202,12 @@ def _run(*, server: TradingServer, day: date, actor: Actor) -> SwapRun:
 
 def _terms(
     setting: SwapSetting, zone: ServerZone, day: date, moment: datetime, values: dict[str, Any]
-) -> list[KindTerm]:
+) -> tuple[dict[Kind, int], list[KindTerm]]:
+    """The terms of the kinds that are open, and under which number the database knows each kind of account."""
     with connection.cursor() as cursor:
         cursor.execute(_KINDS, values)
-        kinds = [Kind(*row) for row in cursor.fetchall()]
+        numbers = {Kind(*row): number for *row, number in cursor.fetchall()}
+    kinds = list(numbers)
     names = ServerSymbol.objects.filter(pk__in={kind.server_symbol_id for kind in kinds}, symbol__isnull=False)
     symbol_ids = set(names.values_list("symbol_id", flat=True))
     night = Night(
@@ -207,12 +219,23 @@ def _terms(
         rates=rates_in_force(at=moment, symbol_ids=symbol_ids),
         rounds_point_value_first=setting.rounds_point_value_first,
     )
-    return terms_of(fill_night(night, kinds), kinds)
+    return numbers, terms_of(fill_night(night, kinds), kinds)
 
 
-def _write_terms(run: SwapRun, found: list[KindTerm], moment: datetime) -> None:
+def _write_terms(run: SwapRun, numbers: dict[Kind, int], found: list[KindTerm], moment: datetime) -> None:
     ids = rate_ids_in_force(at=moment, symbol_ids={item.symbol_id for item in found if item.symbol_id is not None})
-    SwapTerm.objects.bulk_create([_term_row(run, item, ids) for item in found], batch_size=TERM_BATCH)
+    rows = SwapTerm.objects.bulk_create([_term_row(run, item, ids) for item in found], batch_size=TERM_BATCH)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO platform_swap_chosen SELECT * FROM unnest(%s::bigint[], %s::integer[], %s::integer[], %s::bigint[])",
+            [
+                [item.kind.server_symbol_id for item in found],
+                [item.kind.side for item in found],
+                [numbers[item.kind] for item in found],
+                [row.pk for row in rows],
+            ],
+        )
+        cursor.execute("ANALYZE platform_swap_chosen")
 
 
 def _term_row(run: SwapRun, item: KindTerm, rate_ids: dict[Any, int]) -> SwapTerm:
@@ -255,8 +278,8 @@ def _figures(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
     causes: dict[str, int] = defaultdict(int)
     charged = 0
     for currency, cause, count, swap, dividend, fee, lp_swap, with_swap in rows:
-        causes[cause] += count
-        charged += with_swap
+        causes[cause] += int(count)
+        charged += int(with_swap)
         parts = {"swap": swap, "dividend": dividend, "fee": fee}
         if lp_swap is not None:
             parts["provider"] = lp_swap
