@@ -147,6 +147,7 @@ def deal_of(row: Row, at: datetime, database: Database) -> GatewayDeal:
         market_ask=price_or_none(row["MarketAsk"], digits),
         gateway_price=price_or_none(row["PriceGateway"], digits),
         external_id=text(row["ExternalID"]),
+        currency=database.settings.currency,
         dealer=number(row["Dealer"]),
         expert=number(row["ExpertID"]),
         modify_flags=number(row["ModifyFlags"]),

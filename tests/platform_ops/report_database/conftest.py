@@ -13,23 +13,9 @@ from platform_ops.gateways.report_database import (
     open_report_database,
 )
 from platform_ops.types import Platform
-from tests.platform_ops.mariadb import READER, READER_PASSWORD, MariaServer, dump_script, running_mariadb
+from tests.platform_ops.mariadb import READER, READER_PASSWORD, MariaServer
 
 Open = Callable[..., "Mt4ReportDatabase | Mt5ReportDatabase"]
-
-
-@pytest.fixture(scope="package")
-def mariadb() -> Iterator[MariaServer]:
-    """One server for all tests of this folder."""
-    with running_mariadb() as server:
-        yield server
-
-
-@pytest.fixture(scope="package")
-def dump(mariadb: MariaServer) -> MariaServer:
-    """The server with the captured dump in database `dump`, which no test changes."""
-    mariadb.load("dump", dump_script())
-    return mariadb
 
 
 @pytest.fixture
