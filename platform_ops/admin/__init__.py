@@ -1,3 +1,13 @@
 """The platform desk's screens, by subject. Django finds them here; each module registers its own."""
 
-from platform_ops.admin import accounts, days, imports, market, servers, trading  # noqa: F401 - importing registers them
+from platform_ops.admin import (  # noqa: F401 - importing registers them
+    account_operations,
+    accounts,
+    complaints,
+    days,
+    imports,
+    market,
+    servers,
+    swap_markup,
+    trading,
+)

@@ -16,6 +16,7 @@ from backoffice.kernel.errors import InvalidInput
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, link_column, moment_column, number_column, state_column, text_column
 from backoffice.ui.views import DeskActionView
+from platform_ops.admin.account_actions import ACCOUNT_ACTIONS, LIST_ACTIONS
 from platform_ops.models import AccountDimension, AccountGroup, AccountType, Trade, TradingAccount, TradingServer
 from platform_ops.permissions import ASSIGN_ACCOUNTS, VIEW_PLATFORM
 from platform_ops.services.accounts import assign_account
@@ -100,7 +101,8 @@ class TradingAccountAdmin(DeskModelAdmin):
     list_select_related = ("server", "client", "group", "account_type")
     list_filter = (OwnerFilter, "server", "currency", "account_type", "status", "is_demo")
     search_fields = ("login", "name", "client__reference", "client__full_name")
-    object_actions = (AssignAccount,)
+    object_actions = (*ACCOUNT_ACTIONS, AssignAccount)
+    list_actions = LIST_ACTIONS
     empty_text = "No trading account yet. Importing a statement registers its account."
 
     server_shown = text_column("server", title="Server", order="server__code")

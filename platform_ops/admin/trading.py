@@ -6,6 +6,7 @@ from django.contrib import admin
 
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, link_column, moment_column, money_column, number_column, text_column
+from platform_ops.admin.complaints import Complain
 from platform_ops.models import BalanceOperation, CurrentDeal, IngestBatch, Position, Trade
 from platform_ops.permissions import VIEW_PLATFORM
 
@@ -25,6 +26,7 @@ class TradeAdmin(DeskModelAdmin):
     list_filter = ("server", "side", "currency", "is_cancelled", "server_symbol__symbol__group")
     search_fields = ("=ticket", "account__login", "server_symbol__name")
     date_hierarchy = "business_day"
+    object_actions = (Complain,)
     empty_text = (
         "No closed trade yet. Trades appear here as soon as a statement is imported or a server is synchronised."
     )

@@ -151,7 +151,7 @@ def _send(operation: ServerOperation, actor: Actor) -> Credentials | None:
     """Sends a claimed operation and records what came of it."""
     was_sent = False
     try:
-        with connections.open_gateway(server_id=operation.server_id) as gateway:
+        with connections.open_gateway(server_id=operation.server_id, writing=True) as gateway:
             answer = sending.look_up(operation, gateway) if operation.attempts > 1 else None
             if answer is not None:
                 _record_found(operation.pk, actor, answer)

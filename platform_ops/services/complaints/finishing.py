@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.urls import reverse
@@ -227,6 +228,4 @@ OUTCOMES = {
 
 def portal_url() -> str:
     """Where the client reads the letter."""
-    from django.conf import settings
-
-    return f"{settings.SITE_URL.rstrip('/')}{reverse('portal:price_complaints')}"
+    return f"{settings.PUBLIC_URL}{reverse('portal:price_complaints')}"

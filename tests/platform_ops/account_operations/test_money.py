@@ -58,7 +58,9 @@ def test_a_deposit_is_booked_on_the_server_and_counted_when_its_deal_comes_back(
     operation.refresh_from_db()
     assert operation.recognised_at is not None
     assert states(operation) == ["requested", "sending", "done"]
-    assert set(AuditRecord.objects.filter(target_id=str(operation.pk)).values_list("action", flat=True)) == {
+    assert set(AuditRecord.objects.filter(
+            object_type="platform_ops.serveroperation", object_id=str(operation.pk)
+        ).values_list("action", flat=True)) == {
         "platform.request_move_money", "platform.operation_done",
     }  # fmt: skip
 
