@@ -1,5 +1,0 @@
-"""Screens of prices."""
-
-
-def register() -> None:
-    """Menu entries."""
