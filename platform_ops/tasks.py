@@ -10,6 +10,7 @@ from platform_ops.services.complaints import finish_complaints
 from platform_ops.services.due_days import run_due_days
 from platform_ops.services.prices import store
 from platform_ops.services.reconciliation import reconcile_due_servers
+from platform_ops.services.swap_desk.pushing import push_due
 
 
 @shared_task
@@ -47,3 +48,9 @@ def reconcile_due() -> None:
 def finish_price_complaints() -> None:
     """Takes decided complaints to their end: the trade taken back, the letter, the message."""
     finish_complaints()
+
+
+@shared_task
+def push_due_swaps() -> None:
+    """Tells the servers the swap rates that are in force and have not arrived."""
+    push_due()

@@ -128,8 +128,13 @@ class ReadOnlyGateway:
     def __getattr__(self, name: str) -> Any:
         if name in _CHANGING:
             raise NotOffered("This session may only read: open the gateway for writing.", operation=name)
+        if name in _READING_MORE and hasattr(self._gateway, name):
+            return getattr(self._gateway, name)
         raise AttributeError(name)
 
+
+_READING_MORE = frozenset({"changed_deals", "coverage"})
+"""What some connectors can tell besides: what changed since a moment, which tables hold what."""
 
 _CHANGING = frozenset({"open_account", "change_account", "change_password", "balance_operation", "change_symbol"})
 
