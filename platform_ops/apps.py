@@ -24,6 +24,7 @@ class PlatformOpsConfig(AppConfig):
             screens,
             server_room,
             swap_room,
+            symbol_room,
         )
         from platform_ops.services import work
 
@@ -37,5 +38,6 @@ class PlatformOpsConfig(AppConfig):
         screens.register()
         price_room.register()
         swap_room.register()
+        symbol_room.register()
         api.register()
         register_suite("ingest", "platform_ops.bench.ingest")

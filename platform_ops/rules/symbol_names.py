@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 MAX_GLUED_LETTERS = 4
@@ -18,6 +18,35 @@ _SEPARATORS = re.compile(r"[/_\- ]")
 
 
 @dataclass(frozen=True, slots=True)
+class NameRule:
+    """A rule of a server, tried before those of the house: what to leave out or replace, or whose other name it is.
+
+    `pattern` is the characters themselves, never an expression; letter case does not matter.
+    """
+
+    kind: str
+    pattern: str
+    replacement: str = ""
+    code: str = ""
+
+    def candidate(self, upper: str) -> str | None:
+        """What the name reads like by this rule; None where the rule says nothing of it."""
+        pattern = self.pattern.upper()
+        if self.kind == "alias":
+            return self.code.upper() if upper == pattern else None
+        if self.kind == "suffix":
+            return upper.removesuffix(pattern) if upper.endswith(pattern) and upper != pattern else None
+        if self.kind == "prefix":
+            return upper.removeprefix(pattern) if upper.startswith(pattern) and upper != pattern else None
+        return upper.replace(pattern, self.replacement.upper()) if pattern in upper else None
+
+    def __str__(self) -> str:
+        words = {"suffix": "suffix {} left out", "prefix": "prefix {} left out", "alias": "{} is another name"}
+        text = words.get(self.kind, "{} replaced by " + (self.replacement or "nothing"))
+        return f"rule: {text.format(self.pattern)}"
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolMatch:
     """The canonical code that a server's name means, and the rule that says so."""
 
@@ -25,10 +54,11 @@ class SymbolMatch:
     rule: str
 
 
-def match_symbol(name: str, known_codes: Collection[str]) -> SymbolMatch | None:
+def match_symbol(name: str, known_codes: Collection[str], rules: Sequence[NameRule] = ()) -> SymbolMatch | None:
     """The canonical symbol of a server's name, or None where the name alone does not decide.
 
-    Rules, the first that finds something decides; letter case never matters:
+    The server's own *rules* come first, in their order: the first that leads to a symbol decides. Then those of the house,
+    the first that finds something decides; letter case never matters:
     1. the same name (`eurusd`);
     2. the same name without separators (`EUR/USD`, `EUR_USD`);
     3. what stands before a mark (`EURUSD.m`, `XAUUSD#`, `usdjpy.`), then what stands after one (`#EURUSD`, `m.EURUSD`);
@@ -37,6 +67,10 @@ def match_symbol(name: str, known_codes: Collection[str]) -> SymbolMatch | None:
     """
     codes = {code.upper(): code for code in known_codes}
     upper = name.strip().upper()
+    for own in rules:
+        candidate = own.candidate(upper)
+        if candidate is not None and candidate in codes:
+            return SymbolMatch(codes[candidate], str(own))
     for rule, candidates in (
         ("the same name", [upper]),
         ("separators left out", [_SEPARATORS.sub("", upper)]),

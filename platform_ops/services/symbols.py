@@ -16,6 +16,7 @@ from platform_ops.models import ServerSymbol, Symbol
 from platform_ops.permissions import MAP_SYMBOLS
 from platform_ops.rules.symbol_names import match_symbol
 from platform_ops.services import work
+from platform_ops.services.symbol_names import rules_of
 
 
 @transaction.atomic(durable=True)
@@ -61,8 +62,9 @@ def register_names(*, server_id: int, names: Iterable[str]) -> None:
     new = [ServerSymbol(server_id=server_id, name=name) for name in sorted(unmapped - known.keys())]
     ServerSymbol.objects.bulk_create(new, ignore_conflicts=True)
     symbols = {symbol.code: symbol for symbol in Symbol.objects.all()}
+    rules = rules_of(server_id)
     for waiting in ServerSymbol.objects.filter(server_id=server_id, name__in=unmapped, symbol__isnull=True):
-        if match := match_symbol(waiting.name, symbols):
+        if match := match_symbol(waiting.name, symbols, rules):
             _map(waiting, symbols[match.code], rule=match.rule, announce=waiting.name in known)
 
 
