@@ -26,6 +26,8 @@ from platform_ops.gateways.types import SwapMode
 from platform_ops.models.accounts import AccountGroup, AccountType, TradingAccount
 from platform_ops.models.servers import TradingServer
 from platform_ops.models.symbols import ServerSymbol, Symbol, SymbolGroup
+from platform_ops.rules.swap_words import CAUSE_WORDS
+from platform_ops.rules.swaps import Cause
 from platform_ops.types import DealKind, Side
 
 SWAP_DIGITS: dict[str, Any] = {"max_digits": 20, "decimal_places": 8}
@@ -369,6 +371,11 @@ class SwapLine(models.Model):
 
     def __str__(self) -> str:
         return f"swap of {self.position_ticket} on {self.day}"
+
+    @property
+    def cause_words(self) -> str:
+        """Why the line is what it is, in words."""
+        return CAUSE_WORDS[Cause(self.cause)]
 
 
 class SwapCharge(models.Model):
