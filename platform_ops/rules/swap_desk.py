@@ -188,7 +188,7 @@ def findings(
     """Everything that is suspicious about a row, heaviest first.
 
     *current* is what is in force, *provider* what the sheet says, *expected* what the mark-up rules make of that; each
-    may be unknown. A figure typed over the sheet's is held against what the rules expected as well as against today's.
+    may be unknown. Where nothing is in force, a figure typed over the sheet's is held against what the rules made of it.
     """
     found: list[Finding] = []
     if current is None:
@@ -205,10 +205,10 @@ def findings(
         )
     else:
         found += _against(new, current, "today's", flag_percent)
-    if expected is not None and expected.mode is new.mode and expected != new:
-        standing = {(finding.code, finding.side) for finding in found}
-        slips = (f for f in _against(new, expected, "the sheet's", flag_percent) if f.weight is Weight.BLOCK)
-        found += [finding for finding in slips if (finding.code, finding.side) not in standing]
+    is_comparable = current is not None and current.mode is new.mode
+    if not is_comparable and expected is not None and expected.mode is new.mode:
+        slips = _against(new, expected, "the sheet's", flag_percent)
+        found += [finding for finding in slips if finding.weight is Weight.BLOCK]
     if new.long > 0 and new.short > 0:
         found.append(
             Finding(
