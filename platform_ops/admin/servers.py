@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from backoffice.core.access import visible_to
+from backoffice.core.access import holds, visible_to
 from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import Conflict
 from backoffice.ui.admin import DeskModelAdmin
@@ -124,9 +124,10 @@ def render_board(actor: Actor) -> SafeString:
     rows = server_health(actor=actor)
     connected = [row for row in rows if row.connection is not None]
     followed = [row for row in connected if row.connection is not None and row.connection.is_enabled]
+    may_manage = holds(actor, MANAGE_CONNECTIONS)
     worst = max((row.lag_seconds or 0 for row in followed), default=None)
     context = {
-        "cards": [_card(row) for row in connected],
+        "cards": [_card(row, may_manage=may_manage) for row in connected],
         "unconnected": [row for row in rows if row.connection is None],
         "followed": len(followed),
         "live": sum(row.state == ServerSync.State.LIVE for row in followed),
@@ -136,7 +137,7 @@ def render_board(actor: Actor) -> SafeString:
         "breaks": sum(row.breaks for row in rows),
         "deals_today": sum(row.deals_today for row in rows),
         "gaps": [_gap(gap) for gap in recent_gaps(actor=actor, limit=SHOWN_GAPS)],
-        "connections_url": reverse("admin:platform_ops_serverconnection_changelist"),
+        "connections_url": reverse("admin:platform_ops_serverconnection_changelist") if may_manage else "",
     }
     return SafeString(render_to_string("platform_ops/parts/server_health.html", context))
 
@@ -156,7 +157,7 @@ def servers_card(actor: Actor) -> Card | None:
     )
 
 
-def _card(row: ServerHealth) -> dict[str, Any]:
+def _card(row: ServerHealth, *, may_manage: bool) -> dict[str, Any]:
     assert row.connection is not None
     sync = row.sync
     offset = None if sync is None or sync.clock_offset_seconds is None else float(sync.clock_offset_seconds)
@@ -164,7 +165,7 @@ def _card(row: ServerHealth) -> dict[str, Any]:
         "row": row,
         "tone": row.tone,
         "kind": row.connection.get_kind_display(),
-        "url": reverse("admin:platform_ops_serverconnection_change", args=[row.connection.pk]),
+        "url": reverse("admin:platform_ops_serverconnection_change", args=[row.connection.pk]) if may_manage else "",
         "badge": badge_html(row.label, row.tone),
         "message": _message(row),
         "lag": _ago(row.lag_seconds),
@@ -193,12 +194,15 @@ def _ago(seconds: int | None) -> str:
 
 
 def _clock(offset: float) -> str:
-    if abs(offset) < 2:
+    if abs(offset) < 2:  # servers tell whole seconds
         return "right"
-    return f"{format_age(round(abs(offset)))} {'ahead' if offset > 0 else 'behind'}"
+    seconds = round(abs(offset))
+    return f"{format_age(round(seconds / 60) * 60 if seconds > 600 else seconds)} {'ahead' if offset > 0 else 'behind'}"
 
 
 def _gap_text(row: ServerHealth) -> str:
+    if row.sync is None or row.sync.cursor_at is None:
+        return "nothing read yet"
     if not row.gaps:
         return "no gap"
     refilled = len(row.gaps) - row.open_gaps
@@ -228,8 +232,9 @@ def timeline(row: ServerHealth) -> SafeString:
     until = row.sync.cursor_at if row.sync and row.sync.cursor_at else begins
     parts = [("srv-strip-good", begins, min(until, row.at))]
     parts += [("srv-strip-warn" if gap.filled_at else "srv-strip-bad", gap.from_at, gap.to_at) for gap in row.gaps]
-    if row.tone == "bad" and row.sync and row.sync.cursor_at:
-        parts.append(("srv-strip-bad", row.sync.cursor_at, row.at))
+    since = row.sync and (row.sync.cursor_at or row.sync.down_since)
+    if row.tone == "bad" and since:
+        parts.append(("srv-strip-bad", since, row.at))
     drawn = format_html_join(
         "",
         '<rect class="{}" x="{}" y="0" width="{}" height="10"></rect>',

@@ -176,6 +176,8 @@ def _seconds(offset: timedelta) -> Decimal:
 
 def _words(offset: timedelta) -> str:
     seconds = abs(round(offset.total_seconds()))
+    if seconds > 600:  # servers tell whole seconds; an hour is an hour
+        seconds = round(seconds / 60) * 60
     hours, minutes = seconds // 3600, seconds % 3600 // 60
     parts = [
         f"{hours} h" if hours else "",

@@ -184,5 +184,6 @@ def _board() -> str:
 
 
 def _offset_words(sync: ServerSync) -> str:
-    seconds = abs(round(float(sync.clock_offset_seconds or 0)))
+    seconds = round(abs(float(sync.clock_offset_seconds or 0)))
+    seconds = round(seconds / 60) * 60 if seconds > 600 else seconds
     return f"{seconds // 3600} h {seconds % 3600 // 60} min" if seconds >= 3600 else f"{seconds} s"
