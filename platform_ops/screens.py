@@ -41,7 +41,7 @@ PAGES = (
 
 def register() -> None:
     """Menu entries and the card of the queues."""
-    from platform_ops.admin import account_operations, complaints, days, imports, servers, swap_markup
+    from platform_ops.admin import account_operations, complaints, days, execution, imports, servers, swap_markup
 
     register_section(DESK, "Platform operations", "dns", 20)
     for title, model, order, icon in PAGES:
@@ -53,6 +53,7 @@ def register() -> None:
     register_panel("platform_ops.TradingAccount", "open", "Open positions", positions_panel, order=20)
     register_panel("platform_ops.TradingAccount", "trades", "Last trades", trades_panel, order=30)
     days.register()
+    execution.register()
     account_operations.register()
     complaints.register()
     swap_markup.register()

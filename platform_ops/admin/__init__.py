@@ -5,6 +5,7 @@ from platform_ops.admin import (  # noqa: F401 - importing registers them
     accounts,
     complaints,
     days,
+    execution,
     imports,
     market,
     servers,
