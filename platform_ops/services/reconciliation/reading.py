@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any, cast
 
 from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput
-from platform_ops.gateways.types import Ability, GatewayAccount, GatewayDeal, ReadingGateway
+from platform_ops.gateways.types import Ability, GatewayAccount, ReadingGateway
 from platform_ops.models import TradingServer
 from platform_ops.rules.reconciliation import (
     ACCOUNT_KINDS,
@@ -31,9 +32,13 @@ from platform_ops.rules.reconciliation import (
 )
 from platform_ops.services.reconciliation import books
 
-SLICE = timedelta(days=1)
-MAX_SLICES = 4_000
-MAX_DEALS_PER_SLICE = 1_000_000
+DAY = timedelta(days=1)
+SLICE = timedelta(days=366)
+MAX_SLICES = 100
+MAX_DEALS_PER_SLICE = 200_000
+"""A stretch of time with more deals than this is halved until it holds fewer."""
+SHORTEST_SLICE = timedelta(seconds=1)
+MAX_FRESH_DEALS = 500_000
 MAX_DIFFERENCES = 100_000
 FRESH = timedelta(minutes=15)
 """What the server did so lately may not have come here yet."""
@@ -128,8 +133,14 @@ def _deal_differences(
     skip = books.taken_back(server)
     found: list[Difference] = []
     here = there = 0
-    for start, end in _slices(from_time, to_time, also):
-        theirs = list(_bounded(server, gateway.deals(from_time=start, to_time=end)))
+    waiting = list(reversed(list(_slices(from_time, to_time, also))))
+    while waiting:
+        start, end = waiting.pop()
+        theirs = list(islice(gateway.deals(from_time=start, to_time=end), MAX_DEALS_PER_SLICE + 1))
+        if len(theirs) > MAX_DEALS_PER_SLICE and end - start > SHORTEST_SLICE:
+            middle = start + (end - start) / 2
+            waiting += [(middle, end), (start, middle)]
+            continue
         ours = books.our_deals(server, from_time=start, to_time=end)
         here, there = here + len(ours), there + len(theirs)
         found += compare_deals(ours, theirs)
@@ -138,11 +149,11 @@ def _deal_differences(
 
 
 def _slices(from_time: datetime, to_time: datetime, also: Collection[date]) -> Iterator[tuple[datetime, datetime]]:
-    """The window a day at a time; before it, the days on which a deal still differs."""
+    """The window in stretches of at most a year; before it, the days on which a deal still differs."""
     for day in sorted(also):
         start = datetime.combine(day, datetime.min.time(), tzinfo=from_time.tzinfo)
         if start < from_time:
-            yield start, min(start + SLICE, from_time)
+            yield start, min(start + DAY, from_time)
     start = from_time
     for _ in range(MAX_SLICES):
         if start >= to_time:
@@ -151,21 +162,14 @@ def _slices(from_time: datetime, to_time: datetime, also: Collection[date]) -> I
         yield start, end
         start = end
     if start < to_time:
-        raise InvalidInput(f"A reconciliation covers at most {MAX_SLICES:,} days.", field="from")
-
-
-def _bounded(server: TradingServer, deals: Iterator[GatewayDeal]) -> Iterator[GatewayDeal]:
-    for number, deal in enumerate(deals, start=1):
-        if number > MAX_DEALS_PER_SLICE:
-            raise InvalidInput(f"{server.code}: more than {MAX_DEALS_PER_SLICE:,} deals in a day.", server=server.code)
-        yield deal
+        raise InvalidInput(f"A comparison covers at most {MAX_SLICES} years.", field="from")
 
 
 def _moving(server: TradingServer, gateway: ReadingGateway, *, to_time: datetime) -> set[str]:
     """Logins with deals on the server that are after the window, or quite new, and are not here yet."""
     now = clock.now()
     start = max(to_time, now - FRESH)
-    fresh = list(_bounded(server, gateway.deals(from_time=start, to_time=now + FRESH)))
+    fresh = list(islice(gateway.deals(from_time=start, to_time=now + FRESH), MAX_FRESH_DEALS))
     known = books.known_tickets(server, {deal.ticket for deal in fresh})
     return {deal.login for deal in fresh if (deal.ticket, deal.leg) not in known}
 
@@ -176,7 +180,7 @@ def _with_causes(found: list[Difference], *, server: TradingServer, gateway: Rea
     if not wrong or Ability.DEALS not in gateway.abilities:
         return found
     sums: dict[str, Decimal] = {one.login: Decimal(0) for one in wrong}
-    for deal in gateway.deals(from_time=BEGINNING, to_time=clock.now() + SLICE, logins=sorted(sums)):
+    for deal in gateway.deals(from_time=BEGINNING, to_time=clock.now() + DAY, logins=sorted(sums)):
         if not deal.kind.is_credit:
             sums[deal.login] += deal.money
     told: list[Difference] = []
