@@ -19,6 +19,7 @@ from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import MissingRate
 from platform_ops.gateways.types import CalculationMode
 from platform_ops.models import (
+    AccountType,
     DividendEvent,
     GroupSymbolOverride,
     ServerSymbol,
@@ -93,6 +94,7 @@ class Night:
     dividends: Mapping[int, Sequence[DividendEvent]] = field(default_factory=dict)
     policies: Sequence[SwapFreePolicy] = ()
     revoked: frozenset[int] = frozenset()
+    free_types: frozenset[int] = frozenset()
 
 
 def accounts_with_own_rules(*, day: date, moment: datetime) -> list[int]:
@@ -121,6 +123,7 @@ def fill_night(night: Night, kinds: Iterable[Kind]) -> Night:
     night.dividends = _dividends(night.day, symbol_ids, night.holidays)
     night.policies = list(SwapFreePolicy.objects.filter(validity__contains=night.moment).order_by("pk"))
     night.revoked = frozenset(_revoked(night.day))
+    night.free_types = frozenset(AccountType.objects.filter(is_swap_free=True).values_list("pk", flat=True))
     return night
 
 
@@ -184,8 +187,8 @@ def _term_of(night: Night, kind: Kind) -> KindTerm:
     nights = _nights(night, symbol_id, rate)
     in_swap, as_price = _dividend_of(night, symbol_id, side)
     policy = _policy_of(night, kind, symbol)
-    freedom = _freedom(night, policy, kind.currency, symbol.code) if policy else None
     try:
+        freedom = _freedom(night, policy, kind)
         price = night.market.price(symbol_id, side)
         if rate is not None and needs_price(rate.mode, facts) and price is None:
             raise MissingRate(f"{symbol.code} has no closing price on {night.day}.", symbol=symbol.code)
@@ -275,10 +278,14 @@ def _policy_of(night: Night, kind: Kind, symbol: Symbol) -> SwapFreePolicy | Non
     return min(candidates)[3] if candidates else None
 
 
-def _freedom(night: Night, policy: SwapFreePolicy, currency: str, symbol: str) -> Freedom:
+def _freedom(night: Night, policy: SwapFreePolicy | None, kind: Kind) -> Freedom | None:
+    """What the kind is free of: by its policy, else because its account type is offered as swap-free."""
+    if policy is None:
+        is_free = kind.account_type_id in night.free_types and kind.account_id not in night.revoked
+        return Freedom(grace_start=night.moment) if is_free else None
     fee = Decimal(0)
     if policy.after_grace == SwapFreePolicy.AfterGrace.FEE and policy.fee_per_lot:
-        fee = policy.fee_per_lot * night.market.conversion(policy.fee_currency, currency).ask
+        fee = policy.fee_per_lot * night.market.conversion(policy.fee_currency, kind.currency).ask
     return Freedom(
         grace_start=opening_bound(
             night.day,
