@@ -67,6 +67,12 @@ class Report:
     settlement_date: date | None = None
     parties: tuple[tuple[str, str], ...] = ()
     message_id: int = 0
+    report_id: str = ""
+
+    @property
+    def ids(self) -> set[str]:
+        """The numbers by which a later message may name it."""
+        return {self.exec_id, self.report_id} - NO_EXECUTION
 
     @property
     def is_fill(self) -> bool:
@@ -153,16 +159,19 @@ def _execution_report(message: FixMessage, message_id: int) -> Report:
 
 
 def _trade_capture(message: FixMessage, message_id: int) -> list[Report]:
-    """A trade of a drop copy. 487: 0 new, 1 cancel, 2 replace; earlier reports are named by 572 or 19."""
+    """A trade of a drop copy. 487: 0 new, 1 cancel, 2 replace; earlier reports are named by 572 or 19.
+
+    All sides of a trade hang under the order of the first; further ones are numbered.
+    """
     sides = message.groups(552, 54, _SIDE_TAGS)
     exec_type = {"1": CANCEL, "2": CORRECT}.get(message.get(487), TRADE)
     trade_id = message.get(17) or message.get(571)
     found = []
+    order_id = (message.get(37) or trade_id)[:60]
     for place, side in enumerate(sides or [message]):
-        order_id = side.get(37) or message.get(37) or trade_id
         found.append(
             Report(
-                order_id=order_id[:64] if len(sides) < 2 or side.get(37) else f"{order_id[:60]}/{place + 1}",
+                order_id=order_id if place == 0 else f"{order_id}/{place + 1}",
                 kind=TRADE_CAPTURE,
                 exec_type=exec_type,
                 exec_id=trade_id[:64],
@@ -187,6 +196,7 @@ def _trade_capture(message: FixMessage, message_id: int) -> list[Report]:
                 settlement_date=message.day(64),
                 parties=_parties(side),
                 message_id=message_id,
+                report_id=message.get(571)[:64],
             )
         )
     return found
@@ -242,7 +252,7 @@ def _fill(report: Report, fills: list[Fill]) -> None:
             cumulative=reached,
             report=report,
             is_price_derived=is_derived,
-            exec_ids={report.exec_id} - NO_EXECUTION,
+            exec_ids=report.ids,
         )
     )
 
@@ -293,7 +303,7 @@ def _repeat(report: Report, fill: Fill) -> None:
     fill.reports += 1
     if not fill.exec_ids and report.exec_id not in NO_EXECUTION:
         fill.report = replace(report, quantity=fill.quantity, price=fill.price)
-    fill.exec_ids |= {report.exec_id} - NO_EXECUTION
+    fill.exec_ids |= report.ids
 
 
 def _bust(report: Report, fills: list[Fill], problems: list[str]) -> None:
@@ -321,7 +331,7 @@ def _correct(report: Report, fills: list[Fill], problems: list[str]) -> None:
     fill.is_price_derived = False
     fill.state = FillState.CORRECTED
     fill.reports += 1
-    fill.exec_ids |= {report.exec_id} - NO_EXECUTION
+    fill.exec_ids |= report.ids
 
 
 def _referred(report: Report, fills: Sequence[Fill]) -> Fill | None:

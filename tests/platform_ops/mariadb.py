@@ -6,9 +6,11 @@ As root it runs as an unprivileged user. Where MariaDB is not installed the test
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -91,6 +93,7 @@ def running_mariadb() -> Iterator[MariaServer]:
              "--innodb-flush-log-at-trx-commit=0", f"--pid-file={folder / 'pid'}"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=_die_with_the_tests,
         )  # fmt: skip
         server = MariaServer(folder, process)
         try:
@@ -109,6 +112,12 @@ def running_mariadb() -> Iterator[MariaServer]:
                 process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _die_with_the_tests() -> None:
+    """Called in the child: it is ended when the tests are killed, too."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _wait_until_ready(server: MariaServer) -> None:

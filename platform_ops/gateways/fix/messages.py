@@ -177,7 +177,8 @@ def split_messages(data: bytes) -> Iterator[bytes]:
             end = match.end() + int(match.group(1)) + 7
             whole = line[match.start() : end]
             following = _MESSAGE.search(line, match.end())
-            if len(whole) < end - match.start() or not whole.endswith(SOH):
+            is_overrun = following is not None and following.start() < end
+            if len(whole) < end - match.start() or not whole.endswith(SOH) or is_overrun:
                 whole = line[match.start() : following.start() if following else len(line)].rstrip(b"\r\n ")
                 end = match.start() + len(whole)
             yield whole
