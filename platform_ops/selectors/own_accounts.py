@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 
 from backoffice.core.access import visible_to
 from backoffice.core.types import Actor
-from platform_ops.models import BalanceOperation, CurrentDeal, Position, Trade, TradingAccount
+from platform_ops.models import BalanceOperation, CurrentDeal, Position, Trade, TradeCancellation, TradingAccount
 from platform_ops.types import DealKind
 
 ACCOUNT_LIMIT = 100
@@ -42,7 +42,11 @@ def account_states(*, actor: Actor) -> list[AccountState]:
         ]
     )
     ids = [account.pk for account in accounts]
-    deals = CurrentDeal.objects.filter(account_id__in=ids, kind__in=_TRADING)
+    # A trade that was taken back is left out like the correction that undid it.
+    taken_back = TradeCancellation.objects.filter(
+        server_id=OuterRef("server_id"), ticket=OuterRef("ticket"), leg=OuterRef("leg")
+    )
+    deals = CurrentDeal.objects.filter(~Exists(taken_back), account_id__in=ids, kind__in=_TRADING)
     results = dict(
         deals.order_by()
         .values_list("account_id")

@@ -180,6 +180,8 @@ def letter_context(complaint: PriceComplaint) -> dict[str, Any]:
         "executed_price": evidence.get("executed_price"),
         "price_in_force": evidence.get("price_in_force"),
         "dealt_at": trade.opened_at if complaint.disputed == "opening" else trade.closed_at,
+        "lots": f"{trade.volume_lots:,.2f}",
+        "correct_price": None if complaint.correct_price is None else f"{complaint.correct_price.normalize():f}",
         "is_bought": evidence.get("client_buys"),
     }
 

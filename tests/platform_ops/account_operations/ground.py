@@ -85,7 +85,10 @@ class Ground:
                 )
             )
         ingest_records(
-            server_id=self.server.pk, source="sync", records=[record_of(deal, self.account) for deal in deals], as_of=clock.now()
+            server_id=self.server.pk,
+            source="sync",
+            records=[record_of(deal, self.account) for deal in deals],
+            as_of=clock.now(),
         )
 
 
@@ -129,9 +132,9 @@ def make_ground(live: RunningServer, *, host: str = "", port: int = 0) -> Ground
         server=server, login=str(HEDGING_LOGIN), client=client, group=group, account_type=account_type, currency="USD",
         leverage=100,
     )  # fmt: skip
-    OperationLimit.objects.create(
-        entity=entity, currency="USD", alone_up_to=Decimal(1000), alone_per_day=Decimal(2500)
-    )
+    # The server outlives the test's rows: logins that are chosen begin where no earlier test has been.
+    TradingAccount.objects.create(server=server, login=str(200_000 + 1_000 * next(_keys)), currency="USD")
+    OperationLimit.objects.create(entity=entity, currency="USD", alone_up_to=Decimal(1000), alone_per_day=Decimal(2500))
     return Ground(live, entity, server, account, client, offer, group)
 
 
