@@ -24,7 +24,6 @@ from backoffice.ui.columns import (
     badge_html,
     computed_column,
     moment,
-    moment_column,
     number,
     state_column,
     text,
@@ -46,16 +45,16 @@ SHOWN_GAPS = 20
 STRIP_WIDTH = 960
 NARROWEST_GAP = 3
 EXPORT_COLUMNS = (
-    text("server.code", title="Server"),
+    text("server__code", title="Server"),
     text("label", title="State"),
     number("lag_seconds", title="Lag, s", digits=0),
     number("heartbeat_seconds", title="Heartbeat, s ago", digits=0),
     number("deals_today", title="Deals today", digits=0),
     number("breaks", title="Open breaks", digits=0),
     number("open_gaps", title="Open gaps", digits=0),
-    moment("sync.last_deal_at", title="Last deal"),
-    text("sync.clock_offset_seconds", title="Clock ahead, s"),
-    text("sync.message", title="Message"),
+    moment("sync__last_deal_at", title="Last deal"),
+    text("sync__clock_offset_seconds", title="Clock ahead, s"),
+    text("sync__message", title="Message"),
 )
 
 
@@ -416,7 +415,9 @@ class ServerConnectionAdmin(DeskModelAdmin):
     state_shown = computed_column(
         lambda row: row.server.sync.get_state_display() if hasattr(row.server, "sync") else EMPTY, title="State"
     )
-    read_to = moment_column("server.sync.cursor_at", title="Read to")
+    read_to = computed_column(
+        lambda row: format_time(row.server.sync.cursor_at) if hasattr(row.server, "sync") else EMPTY, title="Read to"
+    )
 
     @admin.display(description="Password")
     def password_shown(self, row: ServerConnection) -> str:

@@ -13,7 +13,7 @@ CLOCK_TOLERANCE = timedelta(seconds=120)
 CLOCK_AHEAD_READ = CLOCK_TOLERANCE
 """How far beyond now a live window reaches: a server whose clock is a little ahead dates its deals there."""
 
-LONGEST_WINDOW = timedelta(hours=6)
+LONGEST_WINDOW = timedelta(hours=24)
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 120.0
 SHORTEST_GAP = timedelta(seconds=15)
@@ -41,7 +41,7 @@ def is_off(offset: timedelta) -> bool:
 
 
 def next_window(*, cursor: datetime, now: datetime, overlap: timedelta, offset: timedelta, zone: ServerZone) -> Window:
-    """The next window from the cursor, overlapping what was read, no longer than six hours of new time.
+    """The next window from the cursor, overlapping what was read, no longer than a day of new time.
 
     A server whose clock is behind dates new deals into the past by as much, and where its clock was put back within the
     last hours its deals repeat an hour: the overlap is wider by both.

@@ -186,4 +186,6 @@ def _board() -> str:
 def _offset_words(sync: ServerSync) -> str:
     seconds = round(abs(float(sync.clock_offset_seconds or 0)))
     seconds = round(seconds / 60) * 60 if seconds > 600 else seconds
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min" if seconds >= 3600 else f"{seconds} s"
+    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    parts = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{seconds} s" if seconds < 60 else "")
+    return " ".join(part for part in parts if part)
