@@ -36,8 +36,8 @@ crash_points.declare("platform.swap_charges.after_rows")
 # A fee that is given back is a correction: servers take a charge only out of an account.
 _TARGETS = {
     "swap": f"SELECT account_id, {DealKind.INTEREST.value} AS kind, sum(swap) AS amount FROM lines GROUP BY account_id",
-    "dividend": f"SELECT account_id, {DealKind.DIVIDEND.value}, sum(dividend) FROM lines GROUP BY account_id",
-    "fee": f"SELECT account_id, {DealKind.CHARGE.value}, sum(fee) FROM lines GROUP BY account_id",
+    "dividend": f"SELECT account_id, {DealKind.DIVIDEND.value} AS kind, sum(dividend) AS amount FROM lines GROUP BY account_id",
+    "fee": f"SELECT account_id, {DealKind.CHARGE.value} AS kind, sum(fee) AS amount FROM lines GROUP BY account_id",
 }
 
 _DIFFERENCES = """
