@@ -9,13 +9,14 @@ from backoffice.core.services import outbox
 
 def register() -> None:
     """Kinds of change and of work, handlers, ticks and proofs."""
-    from platform_ops import account_permissions, portal
+    from platform_ops import account_checks, account_permissions, portal
     from platform_ops.events import TRADES_CHANGED
     from platform_ops.services.account_operations import approved, recognising
     from platform_ops.services.complaints import deciding, letters, waiting
 
     account_permissions.register()
     portal.register()
+    account_checks.register()
     waiting.register()
     letters.register()
     register_change_kind(deciding.complaint_change_kind())

@@ -133,7 +133,9 @@ def make_ground(live: RunningServer, *, host: str = "", port: int = 0) -> Ground
         leverage=100,
     )  # fmt: skip
     # The server outlives the test's rows: logins that are chosen begin where no earlier test has been.
-    TradingAccount.objects.create(server=server, login=str(200_000 + 1_000 * next(_keys)), currency="USD")
+    TradingAccount.objects.create(
+        server=server, login=str(200_000 + 1_000 * next(_keys)), currency="USD", client=client
+    )
     OperationLimit.objects.create(entity=entity, currency="USD", alone_up_to=Decimal(1000), alone_per_day=Decimal(2500))
     return Ground(live, entity, server, account, client, offer, group)
 

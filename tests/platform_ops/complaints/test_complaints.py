@@ -76,7 +76,8 @@ class Case:
 
     def sync(self) -> None:
         """The corrections of the account come in from the server."""
-        deals = [deal for deal in self.live.deals(HEDGING_LOGIN) if "BO-" in deal.comment]
+        ours = set(ServerOperation.objects.values_list("reference", flat=True))
+        deals = [deal for deal in self.live.deals(HEDGING_LOGIN) if deal.comment.partition(" ")[0] in ours]
         account = self.world.accounts[0]
         ingest_records(
             server_id=self.world.broker.server.pk, source="sync", as_of=AS_OF + timedelta(days=900),
@@ -94,6 +95,11 @@ def _with(record: IngestRecord, **fields: Any) -> IngestRecord:
 
 @pytest.fixture
 def case(live: RunningServer) -> Iterator[Case]:
+    yield make_case(live)
+    live.lift()
+
+
+def make_case(live: RunningServer) -> Case:
     world = FaultWorld()
     account = world.accounts[0]
     account.login = str(HEDGING_LOGIN)
@@ -115,8 +121,7 @@ def case(live: RunningServer) -> Iterator[Case]:
     symbol.save()
     make_spec(symbol)
     work_until_idle()
-    yield case
-    live.lift()
+    return case
 
 
 def investigated(case: Case, *, with_ticks: bool = True) -> PriceComplaint:
@@ -288,3 +293,9 @@ def test_money_that_the_server_refuses_is_sent_again_under_a_new_reference(case:
     carry_out_due()
     assert finish_complaints() == 1
     assert ServerOperation.objects.filter(state="done").count() == 1
+
+
+def cancelled_case(live: RunningServer) -> tuple[Case, PriceComplaint]:
+    """A complaint whose trade is to be cancelled, approved; its money has not moved yet."""
+    case = make_case(live)
+    return case, decide(case, investigated(case, with_ticks=False), decision="cancel", cause="stale_price")
