@@ -1,7 +1,8 @@
 """The demo's market: moves prices every second, and lets the demo's traders open and close positions on them.
 
 It talks to the product only through its use cases, as a price feed and a connector would: quotes are stored, deals are
-ingested. It is a simulator for a living demo; nothing in the product knows it.
+ingested. Where the demo's MT5 server runs as a simulation of its own (`over_the_wire`), the market trades on that server
+instead, and the product hears of it by following the server. Nothing in the product knows this simulator.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from django.db.models import Max
 from backoffice.core.services import heartbeats
 from backoffice.devstack.demo.behaviour import LOT_STEP
 from backoffice.devstack.demo.catalogue import BY_CODE, DemoSymbol
+from backoffice.devstack.demo.feeds import DemoFeeds
 from backoffice.devstack.demo.history import server_symbol_name
 from backoffice.devstack.demo.prices import MINUTES_PER_YEAR
+from backoffice.devstack.demo.trading import SERVER_CODE
+from backoffice.devstack.floor import Floor, floor_of_the_demo
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import business_day_of
 from backoffice.kernel.currency import Currency
@@ -32,7 +36,6 @@ from backoffice.kernel.money import round_money
 from backoffice.kernel.profit import ProfitMode, TradeSide, profit_in_profit_currency
 from platform_ops.models import Deal, Position, Quote, TradingAccount, TradingServer
 from platform_ops.selectors.rates import rate_provider
-from platform_ops.services import prices
 from platform_ops.services.ingest import ingest_records
 from platform_ops.services.staging import IngestRecord
 from platform_ops.types import DealEntry, DealKind, Side
@@ -43,8 +46,12 @@ LIVELINESS = 2.5
 OPENINGS_PER_STEP = 0.9
 CLOSINGS_PER_STEP = 0.9
 MAXIMUM_OPEN_POSITIONS = 400
+WIRE_SHARE = 0.6
+"""How lively the simulated server is beside the servers that are fed directly."""
 MINIMUM_HOLD_SECONDS = 20
 SOURCE = "market"
+STEPS_BETWEEN_LOOKS = 5
+"""How often the market looks for the simulated server while it does not know it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,9 @@ class Server:
 class Market:
     """One running market. `step` moves prices and trades once."""
 
-    def __init__(self, *, seed: int | None = None, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, *, seed: int | None = None, say: Callable[[str], None] = print, over_the_wire: bool = False
+    ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a demo, not a secret
         self.say = say
         self.symbol_codes = dict(Quote.objects.values_list("symbol_id", "symbol__code"))
@@ -67,9 +76,10 @@ class Market:
             for code, bid, ask in Quote.objects.values_list("symbol__code", "bid", "ask")
             if code in BY_CODE
         }
-        self.servers = {
-            s.pk: Server(s.pk, s.platform) for s in TradingServer.objects.filter(platform__in=["mt4", "mt5"])
-        }
+        servers = TradingServer.objects.filter(platform__in=["mt4", "mt5"])
+        if over_the_wire:
+            servers = servers.exclude(code=SERVER_CODE)
+        self.servers = {s.pk: Server(s.pk, s.platform) for s in servers}
         self.accounts = list(
             TradingAccount.objects.filter(
                 server_id__in=self.servers, client__isnull=False, status="active"
@@ -78,6 +88,10 @@ class Market:
         self.currencies = {pk: currency for pk, _, currency in self.accounts}
         self.next_ticket = self._first_tickets()
         self.rates: RateProvider = rate_provider()
+        self.feeds = DemoFeeds(seed=seed)
+        self.over_the_wire = over_the_wire
+        self.floor: Floor | None = None
+        self.steps = 0
 
     def step(self) -> int:
         """Moves every price, stores the quotes, and books what the traders did; how many deals."""
@@ -88,8 +102,28 @@ class Market:
         self._open_some(now, records)
         for server_id, deals in records.items():
             ingest_records(server_id=server_id, source=SOURCE, records=deals, as_of=now)
-        heartbeats.beat("market", {"deals": sum(len(deals) for deals in records.values())})
-        return sum(len(deals) for deals in records.values())
+        done = sum(len(deals) for deals in records.values()) + self._trade_over_the_wire()
+        heartbeats.beat("market", {"deals": done})
+        return done
+
+    def _trade_over_the_wire(self) -> int:
+        """What happens on the simulated server in this step; nothing while it is not there."""
+        if not self.over_the_wire:
+            return 0
+        if self.floor is None and self.steps % STEPS_BETWEEN_LOOKS == 0:
+            self.floor = floor_of_the_demo(self.random, say=self.say)
+        self.steps += 1
+        if self.floor is None:
+            return 0
+        weights = [BY_CODE[code].popularity for code in self.middle]
+        openings = self.random.choices(
+            list(self.middle), weights=weights, k=_poisson(self.random, OPENINGS_PER_STEP * WIRE_SHARE)
+        )
+        return self.floor.step(
+            quotes={code: self._bid_ask(BY_CODE[code]) for code in self.middle},
+            openings=openings,
+            closings=_poisson(self.random, CLOSINGS_PER_STEP * WIRE_SHARE),
+        )
 
     def _first_tickets(self) -> dict[int, int]:
         used = dict(Deal.objects.values_list("server_id").annotate(last=Max("ticket")).values_list("server_id", "last"))
@@ -106,7 +140,7 @@ class Market:
             drift = self.random.gauss(0, 1) * BY_CODE[code].yearly_volatility * scale
             self.middle[code] *= math.exp(drift)
         quotes = {pk: self._bid_ask(BY_CODE[code]) for pk, code in self.symbol_codes.items() if code in BY_CODE}
-        prices.store_quotes(quotes=quotes, at=now, source=SOURCE)
+        self.feeds.send(quotes, at=now)
 
     def _bid_ask(self, symbol: DemoSymbol) -> tuple[Decimal, Decimal]:
         middle = Decimal(repr(self.middle[symbol.code])).quantize(symbol.point, rounding=ROUND_HALF_UP)
@@ -195,12 +229,12 @@ class Market:
         )
 
 
-def run_until_stopped(*, say: Callable[[str], None]) -> None:
+def run_until_stopped(*, say: Callable[[str], None], over_the_wire: bool = False) -> None:
     """Steps once a second until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    market = Market(say=say)
+    market = Market(say=say, over_the_wire=over_the_wire)
     say(f"market: {len(market.middle)} symbols, {len(market.accounts)} accounts")
     while not stop.wait(SECONDS_PER_STEP):
         market.step()

@@ -1,5 +1,8 @@
 """Keeps a group of child processes: started in order, stopped in reverse order; one that dies ends all and is named.
 
+A child that was added with a way to start it again is started again instead, after a pause and so many times at most:
+such a one stands for something outside, a trading server for one, that may be away without ending the rest.
+
 Owns the process's signal handlers while it runs. It must run in the main thread, because the children's death signal
 follows the thread that started them.
 """
@@ -9,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import FrameType, TracebackType
@@ -19,6 +23,8 @@ from backoffice.devstack.process import Child, log_tail, stop
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAKE_SECONDS = 0.25
+RENEWAL_PAUSE_SECONDS = 5.0
+MOST_RENEWALS = 50
 
 
 class EndRequested(Exception):  # noqa: N818 - not an error: somebody asked to stop
@@ -44,6 +50,9 @@ class Supervisor:
     def __init__(self, *, announce_stops: bool = False) -> None:
         self._announce_stops = announce_stops
         self._children: list[Child] = []
+        self._renewals: dict[str, Callable[[], Child]] = {}
+        self._renewed: dict[str, int] = {}
+        self._died_at: dict[str, float] = {}
         self._requested: list[signal.Signals] = []
         self.asked_to_end: signal.Signals | None = None
         self._earlier_handlers: dict[signal.Signals, object] = {}
@@ -77,9 +86,11 @@ class Supervisor:
         self.asked_to_end = signal.Signals(number)
         self._requested.append(self.asked_to_end)
 
-    def add(self, child: Child) -> Child:
-        """Puts *child* under watch, as the next to be stopped."""
+    def add(self, child: Child, *, renew: Callable[[], Child] | None = None) -> Child:
+        """Puts *child* under watch, as the next to be stopped. With *renew* its death is mended, not followed."""
         self._children.append(child)
+        if renew is not None:
+            self._renewals[child.name] = renew
         return child
 
     def stop_all(self) -> None:
@@ -93,11 +104,24 @@ class Supervisor:
 
     def raise_if_ended(self) -> None:
         """Raises DeadChildError for a watched child that has ended, EndRequested when a signal has come."""
-        for child in self._children:
+        for place, child in enumerate(self._children):
             if child.exit_status() is not None:
-                raise DeadChildError(child)
+                self._renew_or_raise(place, child)
         if self._requested:
             raise EndRequested(self._requested.pop(0))
+
+    def _renew_or_raise(self, place: int, child: Child) -> None:
+        """Starts a renewable child again once its pause is over; raises DeadChildError for any other."""
+        renew = self._renewals.get(child.name)
+        if renew is None or self._renewed.get(child.name, 0) >= MOST_RENEWALS:
+            raise DeadChildError(child)
+        if child.name not in self._died_at:
+            self._died_at[child.name] = time.monotonic()
+            say(f"{child.name} {child.describe_end()}; it is started again in {RENEWAL_PAUSE_SECONDS:.0f} s")
+        elif time.monotonic() - self._died_at[child.name] >= RENEWAL_PAUSE_SECONDS:
+            del self._died_at[child.name]
+            self._renewed[child.name] = self._renewed.get(child.name, 0) + 1
+            self._children[place] = renew()
 
     def run_part(self, child: Child, *, tick: Callable[[], None]) -> None:
         """Runs *child* as one step of a longer work: raises EndRequested when a signal came meanwhile, and
@@ -126,9 +150,9 @@ class Supervisor:
                     return status
                 while self._requested:
                     self._pass_on(child, self._requested.pop(0))
-                for watched in self._children:
+                for place, watched in enumerate(self._children):
                     if watched.exit_status() is not None:
-                        raise DeadChildError(watched)
+                        self._renew_or_raise(place, watched)
                 if tick is not None:
                     tick()
                 self.wait()

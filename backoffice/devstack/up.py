@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg2
@@ -20,7 +21,7 @@ from backoffice.devstack import preflight
 from backoffice.devstack.console import Step, say
 from backoffice.devstack.errors import DevstackError
 from backoffice.devstack.execute import PROJECT_FOLDER, command_environment, manage, migrate
-from backoffice.devstack.process import spawn
+from backoffice.devstack.process import Child, spawn
 from backoffice.devstack.runtime_dir import create_data_folder
 from backoffice.devstack.servers import Addresses, EmbeddedServers, addresses_from_environment, take_folder
 from backoffice.devstack.supervisor import EndRequested, Supervisor
@@ -42,6 +43,8 @@ class Service:
 
     name: str
     argv: list[str]
+    is_renewed: bool = False
+    """Started again when it dies, while the rest goes on."""
 
 
 def run_demo(*, data: Path, port: int) -> int:
@@ -54,6 +57,7 @@ def run_demo(*, data: Path, port: int) -> int:
         preflight.check_pdf_libraries()
         preflight.check_port(HOST, port)
         preflight.check_port(HOST, streams_port(port))
+        preflight.check_port(HOST, trading_port(port))
         with Supervisor(announce_stops=True) as supervisor:
             try:
                 with _addresses(servers, supervisor) as addresses:
@@ -85,20 +89,31 @@ def _run(servers: EmbeddedServers, supervisor: Supervisor, addresses: Addresses,
     migrate(supervisor, environment)
     _seed(servers, supervisor, environment)
     for service in services(servers.data, port):
-        child = spawn(
-            service.name,
-            service.argv,
-            environment={**environment, "BACKOFFICE_PROCESS": service.name},
-            folder=PROJECT_FOLDER,
-            log=servers.data / "logs" / f"{service.name}.log",
-            stop_signals=(signal.SIGTERM, signal.SIGQUIT),
-        )
-        servers.note(supervisor.add(child))
+        start = partial(_start, service, servers, environment)
+        supervisor.add(start(), renew=start if service.is_renewed else None)
     url = f"http://{HOST}:{port}"
     _wait_until_ready(supervisor, port)
     servers.note_value("url", url)
     _show_box(supervisor, environment, url)
     supervisor.run_until_ended()
+
+
+def _start(service: Service, servers: EmbeddedServers, environment: Mapping[str, str]) -> Child:
+    child = spawn(
+        service.name,
+        service.argv,
+        environment={**environment, "BACKOFFICE_PROCESS": service.name},
+        folder=PROJECT_FOLDER,
+        log=servers.data / "logs" / f"{service.name}.log",
+        stop_signals=(signal.SIGTERM, signal.SIGQUIT),
+    )
+    servers.note(child)
+    return child
+
+
+def trading_port(port: int) -> int:
+    """Where the simulated trading server answers, beside the site and its streams."""
+    return port + 2
 
 
 def streams_port(port: int) -> int:
@@ -122,15 +137,15 @@ def services(data: Path, port: int) -> list[Service]:
         Service("web", web),
         Service("streams", streams),
     ]
-    if "market" in _site_commands():
-        wanted.append(Service("market", manage("market")))
+    trading_folder = data / "trading_server"
+    trading_server = manage("trading_server", f"--port={trading_port(port)}", f"--folder={trading_folder}")
+    wanted += [
+        # It stands for a server outside the house: it may die and come back, and the house must find what it missed.
+        Service("trading_server", trading_server, is_renewed=True),
+        Service("sync_servers", manage("sync_servers")),
+        Service("market", manage("market", "--over-the-wire")),
+    ]
     return wanted
-
-
-def _site_commands() -> set[str]:
-    """The names of the management commands that devstack itself offers."""
-    folder = Path(__file__).resolve().parent / "management" / "commands"
-    return {path.stem for path in folder.glob("*.py")}
 
 
 def _seed(servers: EmbeddedServers, supervisor: Supervisor, environment: Mapping[str, str]) -> None:

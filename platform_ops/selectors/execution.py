@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Aggregate, Avg, Count, DecimalField, F, IntegerField, Q, QuerySet, Sum
+from django.db.models import Aggregate, Avg, CharField, Count, DecimalField, F, IntegerField, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce, TruncDate
 
 from backoffice.core.access import visible_to
@@ -160,10 +160,10 @@ def reject_reasons(*, actor: Actor, filters: ExecutionFilter, limit: int = 10) -
 def _key(group_by: str) -> Any:
     return {
         "server": F("server__code"),
-        "symbol": Coalesce(F("server_symbol__symbol__code"), F("symbol")),
+        "symbol": Coalesce(F("server_symbol__symbol__code"), F("symbol"), output_field=CharField()),
         "hour": F("hour"),
         "day": TruncDate("done_at"),
-        "account_group": Coalesce(F("account__group__name"), F("account__currency")),
+        "account_group": Coalesce(F("account__group__name"), F("account__currency"), output_field=CharField()),
     }[group_by]
 
 

@@ -14,10 +14,14 @@ from backoffice.devstack.demo.api import introduce_other_systems
 from backoffice.devstack.demo.changes import write_changes
 from backoffice.devstack.demo.entities import write_entities
 from backoffice.devstack.demo.history import write_history
+from backoffice.devstack.demo.feeds import seed as seed_feeds
 from backoffice.devstack.demo.identity import write_sign_ins
 from backoffice.devstack.demo.messages import write_messages
 from backoffice.devstack.demo.migration import give_example
 from backoffice.devstack.demo.seed import write_world
+from backoffice.devstack.demo.swaps import set_up_rollovers
+from backoffice.devstack.demo.symbols import write_symbols
+from backoffice.devstack.demo.trading import write_past_orders
 from backoffice.devstack.demo.work import write_work
 from backoffice.devstack.demo.world import invent_world
 from backoffice.kernel import clock
@@ -45,11 +49,17 @@ class Command(BaseCommand):
         started = time.monotonic()
         world = invent_world(last_day=last_day)
         seeding = write_world(world, say=self._say)
+        set_up_rollovers(seeding)
         write_history(seeding)
+        self._say("how the orders of the last days were executed")
+        write_past_orders()
         write_entities(seeding)
         write_changes(seeding)
+        write_symbols(seeding)
         write_work(seeding)
         write_sign_ins()
+        self._say("three feeds of prices")
+        seed_feeds(actor=Actor.system("seed_demo"), now=clock.now())
         self._say("mails, wishes and papers of some clients")
         write_messages(actor=Actor.system("seed_demo"))
         self._say("a package of a house that is taken over")
