@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
 from backoffice.core.access import authorise, get_visible, visible_to
 from backoffice.core.models import ChangeRequest
@@ -102,14 +101,13 @@ def retry_pushes(*, change_id: int, actor: Actor) -> int:
     authorise(actor, MANAGE_SWAPS)
     change = get_visible(ChangeRequest.objects.all(), actor, pk=change_id)
     mine = visible_to(SwapPush.objects.filter(change=change), actor)
-    failed = Q(state__in=SwapPush.FAILED_STATES)
-    count = SwapPush.objects.filter(pk__in=mine.filter(failed).values("pk")).update(
+    failed = list(mine.filter(state__in=SwapPush.FAILED_STATES).values_list("pk", flat=True))
+    waiting = [State.UNREACHABLE, State.UNCERTAIN, State.QUEUED]
+    held = list(mine.filter(state__in=waiting).values_list("pk", flat=True))
+    count = SwapPush.objects.filter(pk__in=failed).update(
         state=State.QUEUED, attempts=0, claimed_until=None, message=""
     )
-    waiting = mine.filter(state__in=[State.UNREACHABLE, State.UNCERTAIN, State.QUEUED])
-    count += (
-        SwapPush.objects.filter(pk__in=waiting.values("pk")).exclude(state=State.SENDING).update(claimed_until=None)
-    )
+    count += SwapPush.objects.filter(pk__in=held, state__in=waiting).update(claimed_until=None)
     if count:
         audit.record(actor=actor, action="platform.retry_swap_pushes", target=change, changes={"pushes": count})
         jobs.enqueue(kind=PUSH_JOB_KIND, key=f"{change_id}:{uuid7()}", payload={"change_id": change_id})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor, Role
 from backoffice.kernel import clock
@@ -17,7 +16,6 @@ from platform_ops.models import (
     SwapMarkupRule,
     SwapSheet,
     Symbol,
-    TradingServer,
 )
 from platform_ops.rules.swaps import RateDraft
 from platform_ops.services.swap_desk import sheets
