@@ -27,7 +27,7 @@ from backoffice.core.models import ProcessHeartbeat
 from tests.faults.harness import MAXIMUM_WAIT_SECONDS, database_url
 
 ROOT = Path(__file__).resolve().parents[2]
-SITE = ("migrate", "web", "streams", "worker", "pdf-worker", "beat")
+SITE = ("migrate", "web", "streams", "worker", "pdf-worker", "sync", "beat")
 # Known to Docker only; the site never reads them.
 COMPOSE_ONLY = {"POSTGRES_PASSWORD", "BACKOFFICE_PORT", "BACKOFFICE_STREAMS_PORT"}
 REQUIRED = {"BACKOFFICE_SECRET_KEY", "BACKOFFICE_ENCRYPTION_KEYS", "BACKOFFICE_SIGNING_KEY", "POSTGRES_PASSWORD"}
@@ -274,6 +274,7 @@ def test_every_command_of_the_compose_file_runs(tmp_path: Path) -> None:
         "streams": command_of("streams", **{"--bind=0.0.0.0:8001": f"--bind=127.0.0.1:{streams}"}),
         "worker": command_of("worker"),
         "pdf-worker": command_of("pdf-worker"),
+        "sync": command_of("sync"),
         "beat": command_of("beat", **{"--schedule=/tmp/beat-schedule": f"--schedule={tmp_path / 'beat'}"}),
     }
     assert set(commands) | {"migrate"} == set(SITE)
@@ -282,6 +283,7 @@ def test_every_command_of_the_compose_file_runs(tmp_path: Path) -> None:
         "streams": lambda: answers(f"http://127.0.0.1:{streams}/streams/healthz") == 200,
         "worker": lambda: "ready." in log("worker"),
         "pdf-worker": lambda: "ready." in log("pdf-worker"),
+        "sync": lambda: ProcessHeartbeat.objects.filter(name="sync_servers").exists(),
         "beat": lambda: ProcessHeartbeat.objects.filter(name="beat").exists(),
     }
 
