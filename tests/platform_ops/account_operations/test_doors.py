@@ -28,7 +28,7 @@ def desk(ground: Ground, role: str = "operator") -> Browser:
 
 
 def url(ground: Ground, action: str) -> str:
-    return f"/desk/platform_ops/tradingaccount/{ground.account.pk}/{action}/"
+    return f"/desk/platform_ops/tradingaccount/{ground.account.pk}/do/{action}/"
 
 
 def press(browser: Browser, where: str, data: dict[str, Any], key: str = "one") -> Any:
@@ -63,7 +63,7 @@ def test_a_new_password_is_on_the_answering_page_alone(ground: Ground) -> None:
     browser = desk(ground)
     answer = press(browser, url(ground, "password"), {"which": "main", "reason": "Forgotten"})
     assert answer.status_code == 200
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert "no-store" in answer.headers["Cache-Control"]
     assert "Main password" in answer.content.decode()
     again = press(browser, url(ground, "password"), {"which": "main", "reason": "Forgotten"})
     assert again.status_code == 302
@@ -74,7 +74,7 @@ def test_the_desk_opens_an_account_and_shows_both_passwords_once(ground: Ground)
         "client_reference": ground.client.reference, "offer": ground.offer.pk, "is_demo": "live", "leverage": "100",
         "reason": "By phone",
     }  # fmt: skip
-    answer = press(desk(ground), "/desk/platform_ops/tradingaccount/open/", data)
+    answer = press(desk(ground), "/desk/platform_ops/tradingaccount/do/open/", data)
     text = answer.content.decode()
     assert "Main password" in text and "Investor password" in text
     assert TradingAccount.objects.filter(client=ground.client).count() == 3
@@ -90,7 +90,7 @@ def test_the_portal_opens_a_demo_account_and_only_for_its_trader(ground: Ground)
     data = {"action": "demo", "key": "k1", "demo-offer": ground.offer.pk, "demo-leverage": "100"}
     answer = browser.post("/portal/accounts/", data)
     assert "Main password" in answer.content.decode()
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert "no-store" in answer.headers["Cache-Control"]
     assert browser.post("/portal/accounts/", data).status_code == 302
     assert TradingAccount.objects.filter(client=ground.client, is_demo=True).count() == 1
     stranger = TradingAccount.objects.create(server=ground.server, login="31", currency="USD")

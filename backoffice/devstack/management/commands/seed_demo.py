@@ -10,11 +10,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
+from backoffice.devstack.demo.accounts import write_accounts
 from backoffice.devstack.demo.api import introduce_other_systems
 from backoffice.devstack.demo.changes import write_changes
 from backoffice.devstack.demo.entities import write_entities
-from backoffice.devstack.demo.history import write_history
 from backoffice.devstack.demo.feeds import seed as seed_feeds
+from backoffice.devstack.demo.history import write_history
 from backoffice.devstack.demo.identity import write_sign_ins
 from backoffice.devstack.demo.messages import write_messages
 from backoffice.devstack.demo.migration import give_example
@@ -56,6 +57,7 @@ class Command(BaseCommand):
         write_entities(seeding)
         write_changes(seeding)
         write_symbols(seeding)
+        write_accounts(seeding)
         write_work(seeding)
         write_sign_ins()
         self._say("three feeds of prices")
