@@ -42,7 +42,12 @@ class Holiday(models.Model):
             models.UniqueConstraint(fields=["calendar", "day"], name="platform_holiday_unique"),
             models.CheckConstraint(
                 condition=Q(opens_minute__isnull=True, closes_minute__isnull=True)
-                | Q(opens_minute__gte=0, closes_minute__gt=F("opens_minute"), closes_minute__lte=1440),
+                | Q(
+                    opens_minute__isnull=False,
+                    closes_minute__isnull=False,
+                    closes_minute__gt=F("opens_minute"),
+                    closes_minute__lte=1440,
+                ),
                 name="platform_holiday_minutes",
             ),
         ]
