@@ -196,7 +196,9 @@ def _mt5(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dukascopy_raw(item: dict[str, Any]) -> dict[str, Any]:
-    return {"pip_size": _positive(item, "pipValue"), "digits": _whole(item, "priceScale")}
+    """Some instruments are listed without a scale yet."""
+    terms: dict[str, Any] = {"pip_size": _positive(item, "pipValue")}
+    return terms if item.get("priceScale") is None else terms | {"digits": _whole(item, "priceScale")}
 
 
 def _dukascopy_meta(item: dict[str, Any]) -> dict[str, Any]:
