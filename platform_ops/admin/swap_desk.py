@@ -398,6 +398,7 @@ def cells_of(row: GridRow) -> dict[str, Any]:
     return {
         "id": stored.pk,
         "symbol": stored.symbol.code,
+        "name": str(stored),
         "group": stored.group.name if stored.group else "",
         "server": stored.group.server.code if stored.group else "",
         "line": stored.line or "",

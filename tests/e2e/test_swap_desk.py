@@ -76,7 +76,7 @@ def test_a_typo_is_blocked_and_the_corrected_change_reaches_the_server_and_comes
     maker.page.get_by_role("button", name="Read the sheet").click()
 
     # when: the point slips by hand; Enter moves on, the server judges
-    long = maker.page.get_by_label("EURUSD , new long")
+    long = maker.page.get_by_label("EURUSD, new long")
     long.fill("-74")
     long.press("Enter")
 
@@ -84,8 +84,7 @@ def test_a_typo_is_blocked_and_the_corrected_change_reaches_the_server_and_comes
     maker.page.get_by_text("EURUSD is blocked: a night").wait_for()
     maker.page.get_by_text("looks like ×10, a slipped decimal point").wait_for()
     assert maker.barriers() == []
-    said = maker.page.locator("[data-said]").inner_text()
-    assert "-64.35 instead of -6.26 EUR" in said.replace("−", "-") or "instead of" in said
+    assert "instead of" in maker.page.locator("[data-said]").inner_text()
     maker.page.get_by_role("link", name="Propose").click()
     maker.page.get_by_label("Reason").fill("weekly swaps")
     maker.page.get_by_role("button", name="Continue").click()
@@ -96,11 +95,8 @@ def test_a_typo_is_blocked_and_the_corrected_change_reaches_the_server_and_comes
     maker.complaints[:] = [line for line in maker.complaints if "409" not in line]
 
     # when: a pasted block puts it right, and it is proposed
-    maker.page.go_back()
-    maker.page.go_back()
-    maker.open(maker.page.url) if "swap-grid" not in maker.page.url else None
-    maker.open("/desk/pages/platform_ops/swap-grid/1/".replace("/1/", f"/{_sheet()}/"))
-    long = maker.page.get_by_label("EURUSD , new long")
+    maker.open(f"/desk/pages/platform_ops/swap-grid/{_sheet()}/")
+    long = maker.page.get_by_label("EURUSD, new long")
     long.fill("-99")
     long.press("Escape")
     assert long.input_value() == "-74"
@@ -109,7 +105,7 @@ def test_a_typo_is_blocked_and_the_corrected_change_reaches_the_server_and_comes
         " input.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })); }"
     )
     maker.page.get_by_text("saved.").wait_for()
-    assert maker.page.locator("tr[data-state='blocked']").count() == 0
+    assert maker.page.locator("[data-state='blocked']").count() == 0
     maker.page.get_by_role("link", name="Impact").click()
     maker.page.get_by_role("heading", name="By client").wait_for()
     assert maker.barriers() == []
@@ -130,7 +126,7 @@ def test_a_typo_is_blocked_and_the_corrected_change_reaches_the_server_and_comes
     change.refresh_from_db()
     if change.state == "approved":
         checker.open(f"/desk/core/changerequest/{change.pk}/change/")
-        _act(checker, "Apply", "")
+        _act(checker, "Apply now", "")
     assert jobs.run_ready(kind=PUSH_JOB_KIND, owner="e2e") == 1
 
     # then: it is on the server, verified by reading back

@@ -23,6 +23,7 @@ from platform_ops.services.swaps.rates import RateKey
 
 PUSH_JOB_KIND = "platform.push_swaps"
 MAX_PROBLEMS = 50
+SYMBOLS_NAMED = 4
 State = SwapPush.State
 
 
@@ -139,18 +140,20 @@ def confirm_by_hand(*, change_id: int, server_id: int, actor: Actor, reason: str
 
 
 def problems_of_pushes(*, change_id: int) -> list[str]:
-    """What keeps a change from being on every server, one line each."""
+    """What keeps a change from being on every server: one line per server and cause, with its symbols."""
     waiting = (
         SwapPush.objects.filter(change_id=change_id, direction=SwapPush.Direction.APPLY)
         .exclude(state__in=SwapPush.FINAL_STATES)
         .select_related("server", "server_symbol")
     )
-    lines = [
-        f"{push.server.code} {push.server_symbol.name}: {push.get_state_display().lower()}."
-        + (f" {push.message}" if push.message else "")
-        for push in waiting[: MAX_PROBLEMS + 1]
-    ]
-    return [*lines[:MAX_PROBLEMS], "and more"] if len(lines) > MAX_PROBLEMS else lines
+    named: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for push in waiting:
+        named[push.server.code, push.get_state_display().lower(), push.message].append(push.server_symbol.name)
+    lines = []
+    for (server, state, message), symbols in named.items():
+        more = f" and {len(symbols) - SYMBOLS_NAMED:,} more" if len(symbols) > SYMBOLS_NAMED else ""
+        lines.append(f"{server} {', '.join(symbols[:SYMBOLS_NAMED])}{more}: {state}. {message}".strip())
+    return lines[:MAX_PROBLEMS]
 
 
 def _reachable() -> set[int]:

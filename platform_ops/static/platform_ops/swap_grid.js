@@ -19,7 +19,7 @@
   }
 
   function rows() {
-    return Array.from(table.tBodies[0].rows);
+    return Array.from(table.querySelectorAll("[data-row]"));
   }
 
   function figure(row, field) {
@@ -28,7 +28,7 @@
 
   function neighbour(input, down, right) {
     const all = rows();
-    const place = all.indexOf(input.closest("tr")) + down;
+    const place = all.indexOf(input.closest("[data-row]")) + down;
     const column = COLUMNS.indexOf(input.dataset.field) + right;
     if (column < 0 || column >= COLUMNS.length) {
       return figure(all[place + (right > 0 ? 1 : -1)], COLUMNS[right > 0 ? 0 : COLUMNS.length - 1]);
@@ -45,7 +45,7 @@
   }
 
   function edit(input) {
-    return { row: Number(input.closest("tr").dataset.row), field: input.dataset.field, value: input.value.trim(), was: input.dataset.was };
+    return { row: Number(input.closest("[data-row]").dataset.row), field: input.dataset.field, value: input.value.trim(), was: input.dataset.was };
   }
 
   function draw(row) {
@@ -76,6 +76,7 @@
       })
     );
     line.querySelector("[data-field='explanation']").hidden = !row.needs_explanation;
+    line.querySelector("[data-look]").hidden = row.findings.length === 0 && row.state !== "missing" && !row.explanation;
     const keep = line.querySelector(".sw-keep");
     if (keep) {
       keep.hidden = row.state !== "missing";
@@ -122,7 +123,7 @@
         say(cost.length ? cost.join("; ") + "." : edits.length + (edits.length === 1 ? " cell" : " cells") + " saved.", blocked.length > 0);
       } else {
         inputs.forEach(function (input) {
-          const isIt = !data.row || (Number(input.closest("tr").dataset.row) === data.row && input.dataset.field === data.field);
+          const isIt = !data.row || (Number(input.closest("[data-row]").dataset.row) === data.row && input.dataset.field === data.field);
           input.setAttribute("aria-invalid", String(isIt));
         });
         say(data.message, true);
@@ -205,7 +206,7 @@
     }
     event.preventDefault();
     const all = rows();
-    const from = all.indexOf(input.closest("tr"));
+    const from = all.indexOf(input.closest("[data-row]"));
     const column = COLUMNS.indexOf(input.dataset.field);
     const touched = [];
     let beyond = 0;

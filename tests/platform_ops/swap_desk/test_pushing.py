@@ -85,7 +85,7 @@ def run() -> int:
 def test_applied_pushed_verified_reverted(desk: Desk) -> None:
     # given: applied here, not yet there
     change = applied(desk)
-    assert change.state == "applied" and len(change.problems) == 2
+    assert change.state == "applied" and len(change.problems) == 1
     assert on_server(desk) == (D("-6.5"), D("2.1"))
 
     # when: the job tells the server and reads it back

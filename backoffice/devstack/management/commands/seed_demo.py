@@ -20,6 +20,7 @@ from backoffice.devstack.demo.identity import write_sign_ins
 from backoffice.devstack.demo.messages import write_messages
 from backoffice.devstack.demo.migration import give_example
 from backoffice.devstack.demo.seed import write_world
+from backoffice.devstack.demo.swap_desk import write_swap_desk
 from backoffice.devstack.demo.swaps import set_up_rollovers
 from backoffice.devstack.demo.symbols import write_symbols
 from backoffice.devstack.demo.trading import write_past_orders
@@ -56,6 +57,7 @@ class Command(BaseCommand):
         write_past_orders()
         write_entities(seeding)
         write_changes(seeding)
+        write_swap_desk(seeding)
         write_symbols(seeding)
         write_accounts(seeding)
         write_work(seeding)
