@@ -7,11 +7,11 @@ raises: it becomes a refused import with the row and field, its bytes in quarant
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import Brand, LegalEntity
@@ -25,7 +25,7 @@ from platform_ops.events import STATEMENT_REFUSED
 from platform_ops.gateways.files import clean_name, digest_of, keep_file
 from platform_ops.gateways.statements import Statement, read_statement
 from platform_ops.locks import lock_server
-from platform_ops.models import OpenPositionMark, StatementImport, TradingAccount, TradingServer
+from platform_ops.models import CurrentDeal, OpenPositionMark, StatementImport, TradingAccount, TradingServer
 from platform_ops.permissions import IMPORT_STATEMENTS
 from platform_ops.services import work
 from platform_ops.services.ingest import ingest_statement_records
@@ -80,7 +80,7 @@ def process_file(*, given: GivenFile, actor: Actor, queued: StatementImport | No
     if twin is not None:
         return _repeat(twin, queued)
     try:
-        statement = read_statement(given.data, filename=given.name)
+        statement = told_account(given.server, read_statement(given.data, filename=given.name))
         Currency.of(statement.currency)
         path = keep_file(folder=STATEMENTS_FOLDER, server_code=given.server.code, file_name=given.name, data=given.data)
         if queued is not None:
@@ -126,6 +126,33 @@ def _default_entity(actor: Actor) -> LegalEntity:
     if created:
         audit.record(actor=actor, action="platform.register_default_entity", target=entity)
     return entity
+
+
+def told_account(server: TradingServer, statement: Statement) -> Statement:
+    """The statement with its account, which an export of the client's API does not tell: it is the one whose deals or
+    positions it holds, where the books know any. Raises InvalidInput where they know none, or those of several.
+    """
+    if statement.account:
+        return statement
+    tickets = {deal.ticket for deal in statement.deals} | {order.position for order in statement.orders}
+    known = CurrentDeal.objects.filter(server=server).filter(
+        Q(ticket__in=tickets, position_ticket__in={deal.position for deal in statement.deals})
+        | Q(position_ticket__in={order.position for order in statement.orders} - {0})
+    )
+    found = list(TradingAccount.objects.filter(pk__in=known.order_by().values("account_id"))[:2])
+    if len(found) != 1:
+        what = (
+            "holds deals of several accounts"
+            if found
+            else "does not say whose account it is, and none of its deals is known"
+        )
+        raise InvalidInput(
+            f"The export {what}. Import a report of the account first, or use the deals CSV, which names it.",
+            field="account",
+            row=None,
+            code="account_unknown",
+        )
+    return replace(statement, account=found[0].login, currency=found[0].currency, name=found[0].name)
 
 
 def stored_twin(given: GivenFile) -> StatementImport | None:

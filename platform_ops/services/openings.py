@@ -67,9 +67,12 @@ def refresh_openings(*, account_id: int, batch_id: int) -> int:
 
 def wanted_openings(account_id: int) -> dict[tuple[StatementImport, DealKind], Decimal]:
     """The openings there must be, by statement and kind. Statements of one beginning are told apart by their digest."""
-    statements = StatementImport.objects.filter(
-        account_id=account_id, state=StatementImport.State.STORED, repeats__isnull=True
-    ).order_by("covers_from", "sha256")
+    # An export of the client's API states no balance, so it says nothing about what was held before it.
+    statements = (
+        StatementImport.objects.filter(account_id=account_id, state=StatementImport.State.STORED, repeats__isnull=True)
+        .exclude(format__in=[StatementImport.Format.MT5_API_DEALS, StatementImport.Format.MT5_API_ORDERS])
+        .order_by("covers_from", "sha256")
+    )
     wanted: dict[tuple[StatementImport, DealKind], Decimal] = {}
     opened = {DealKind.BALANCE: ZERO, DealKind.CREDIT: ZERO}
     reached = None

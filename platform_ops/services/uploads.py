@@ -30,6 +30,7 @@ from platform_ops.services.imports import (
     process_file,
     refuse_file,
     stored_twin,
+    told_account,
 )
 from platform_ops.services.statement_figures import KEYS_PER_QUERY, differences_of, figures_of
 from platform_ops.types import IMPORT_JOB_KIND
@@ -50,7 +51,7 @@ def preview_upload(*, server_code: str, data: bytes, file_name: str, actor: Acto
     server = ensure_server(code=server_code, actor=actor)
     given = GivenFile.of(server=server, file_name=file_name, data=data)
     try:
-        statement = read_statement(data, filename=given.name)
+        statement = told_account(server, read_statement(data, filename=given.name))
         Currency.of(statement.currency)
     except InvalidInput as error:
         return refuse_file(given=given, error=error, actor=actor, queued_id=None)

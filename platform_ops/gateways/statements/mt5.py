@@ -42,7 +42,7 @@ from platform_ops.gateways.statements.types import (
     StatementSummary,
 )
 from platform_ops.gateways.statements.vocabulary import deal_entry, deal_kind
-from platform_ops.gateways.statements.workbook import SheetRow, read_first_sheet
+from platform_ops.gateways.statements.workbook import SheetRow
 from platform_ops.types import DealEntry, DealKind, Platform, Side
 
 POSITIONS, ORDERS, DEALS, OPEN_POSITIONS, WORKING_ORDERS = (
@@ -63,9 +63,9 @@ _ORDER_VOLUME = re.compile(r"(\S.*?) ?/ ?(\S.*)")
 _MARGIN_MODES = {"hedge": True, "hedging": True, "netting": False, "exchange": False}
 
 
-def read_mt5(data: bytes) -> Statement:
-    """Read an MT5 report. Raises InvalidInput with row and field for whatever cannot be read."""
-    report = _split(read_first_sheet(data))
+def read_mt5_rows(rows: Sequence[SheetRow]) -> Statement:
+    """Read an MT5 report from its rows. Raises InvalidInput with row and field for whatever cannot be read."""
+    report = _split(rows)
     facts = _read_facts(report.facts)
     deals = once_per_ticket([_read_deal(row, report.has_fee) for row in report.sections[DEALS]])
     # A position may stand here twice (closed, reversed, closed again); it carries no money, so only copies go.

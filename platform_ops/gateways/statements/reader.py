@@ -6,9 +6,10 @@ from backoffice.kernel.errors import InvalidInput
 from platform_ops.gateways.statements.deals_csv import looks_like_deals_csv, read_deals_csv
 from platform_ops.gateways.statements.encoding import decode_text
 from platform_ops.gateways.statements.mt4 import looks_like_mt4, read_mt4
-from platform_ops.gateways.statements.mt5 import read_mt5
+from platform_ops.gateways.statements.mt5 import read_mt5_rows
+from platform_ops.gateways.statements.mt5_api import columns_of, read_mt5_api
 from platform_ops.gateways.statements.types import Statement
-from platform_ops.gateways.statements.workbook import is_archive
+from platform_ops.gateways.statements.workbook import is_archive, read_first_sheet
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """About a hundred thousand tickets of an MT4 statement."""
@@ -32,7 +33,9 @@ def _read(data: bytes) -> Statement:
     if len(data) > MAX_FILE_BYTES:
         raise InvalidInput(f"The file is larger than {MAX_FILE_BYTES} bytes.", row=None, field="file", value=None)
     if is_archive(data):
-        return read_mt5(data)
+        rows = read_first_sheet(data)
+        columns = columns_of(rows)
+        return read_mt5_rows(rows) if columns is None else read_mt5_api(rows, columns)
     text, finish = decode_text(data)
     if looks_like_deals_csv(text):
         return read_deals_csv(text)
@@ -40,7 +43,7 @@ def _read(data: bytes) -> Statement:
         return read_mt4(text, finish)
     raise InvalidInput(
         "The file is not a trading statement: neither an MT4 statement (HTML), nor an MT5 history report (XLSX), "
-        "nor a deals CSV.",
+        "nor an export of the MT5 client's API (XLSX), nor a deals CSV.",
         row=None,
         field="file",
         value=None,

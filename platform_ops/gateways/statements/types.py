@@ -22,6 +22,9 @@ class StatementFormat(StrEnum):
     MT4_STATEMENT = "mt4_statement"
     MT4_DETAILED = "mt4_detailed"
     MT5_REPORT = "mt5_report"
+    MT5_HTML = "mt5_html"
+    MT5_API_DEALS = "mt5_api_deals"
+    MT5_API_ORDERS = "mt5_api_orders"
     DEALS_CSV = "deals_csv"
 
 
@@ -86,6 +89,26 @@ class OpenPositionMark:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """An order as an export of the client's API tells it. `type`, `state` and `reason` are numbers of servers."""
+
+    row: int = field(compare=False)
+    ticket: int
+    symbol: str
+    type: int
+    side: Side
+    state: int
+    position: int
+    initial_lots: Decimal
+    filled_lots: Decimal
+    price: Decimal | None
+    placed_at: datetime
+    done_at: datetime | None
+    reason: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatementSummary:
     """Figures that the file itself states; None where it states none. `gross_loss` is zero or negative."""
 
@@ -112,7 +135,8 @@ class Statement:
 
     `as_of` is the printed moment, or the last row's where that is later (terminals print their own computer's
     clock). `opening_balance` and `opening_credit` are what the account held before the first row.
-    `is_hedging` is None where the file does not say.
+    `is_hedging` is None where the file does not say. `account` and `currency` are empty where the file does not say
+    whose it is (exports of the client's API). `orders` are only told by such exports.
     """
 
     format: StatementFormat
@@ -132,6 +156,7 @@ class Statement:
     opening_balance: Decimal
     opening_credit: Decimal = ZERO
     is_hedging: bool | None = None
+    orders: tuple[OrderRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from backoffice.kernel.errors import InvalidInput
 from platform_ops.gateways.statements.fields import CELL_SIGNIFICANT_DIGITS, clean_text, refuse
 
 MAX_ROWS = 500_000
-MAX_COLUMNS = 16
+MAX_COLUMNS = 32
 MAX_ARCHIVE_FILES = 200
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024
 MAX_COMPRESSION_RATIO = 200
