@@ -41,7 +41,7 @@ PAGES = (
 
 def register() -> None:
     """Menu entries and the card of the queues."""
-    from platform_ops.admin import account_operations, complaints, days, execution, imports, servers, swap_markup
+    from platform_ops.admin import account_operations, complaints, days, execution, imports, liquidity, reconciliation, servers, swap_markup
 
     register_section(DESK, "Platform operations", "dns", 20)
     for title, model, order, icon in PAGES:
@@ -59,6 +59,8 @@ def register() -> None:
     swap_markup.register()
     servers.register()
     imports.register()
+    reconciliation.register()
+    liquidity.register()
 
 
 def queues_card(actor: Actor) -> Card | None:

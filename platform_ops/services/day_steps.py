@@ -14,13 +14,16 @@ from django.db.models import Count, Q, Sum
 from backoffice.kernel.business_day import day_bounds, previous_business_day
 from backoffice.kernel.errors import Conflict, MissingRate
 from platform_ops.models import BalanceOperation, BusinessDay, StatementImport, Trade, TradingAccount
+from platform_ops.services.reconciliation import prove_reconciled
+from platform_ops.services.swaps.day_step import swaps_of_business_day
 
 # How long an end-of-day price may be carried over days on which a symbol did not trade (holidays of its market).
 MAXIMUM_CARRIED_BUSINESS_DAYS = 5
 
 
 def prove_deals_complete(business_day: BusinessDay) -> dict[str, Any]:
-    """Every file given for the server is stored or refused, and every statement printed on the day agrees with the books."""
+    """Every file given for the server is stored or refused, every statement printed on the day agrees with the books, and
+    a followed server was compared with the books without a difference that nobody accepted."""
     imports = StatementImport.objects.filter(server_id=business_day.server_id)
     waiting = imports.filter(state__in=[StatementImport.State.QUEUED, StatementImport.State.RUNNING]).count()
     if waiting:
@@ -43,7 +46,12 @@ def prove_deals_complete(business_day: BusinessDay) -> dict[str, Any]:
         server_id=business_day.server_id, business_day=business_day.day, is_cancelled=False
     ).count()
     unassigned = TradingAccount.objects.filter(server_id=business_day.server_id, client__isnull=True).count()
-    return {**figures, "balance_operations": operations, "unassigned_accounts": unassigned}
+    return {
+        **figures,
+        "balance_operations": operations,
+        "unassigned_accounts": unassigned,
+        **prove_reconciled(business_day),
+    }
 
 
 # Prices come, in this order, from the fixing already made, the last accepted tick of the day, the quote of the day, the
@@ -76,8 +84,7 @@ WITH needed AS (
 )
 INSERT INTO platform_ops_dailyprice (symbol_id, business_day, bid, ask, source)
 SELECT n.symbol_id, %(day)s, coalesce(k.bid, q.bid, l.price, e.bid), coalesce(k.ask, q.ask, l.price, e.ask),
-       CASE WHEN k.bid IS NOT NULL THEN 'last tick' WHEN q.bid IS NOT NULL THEN 'quote'
-            WHEN l.price IS NOT NULL THEN 'last deal' ELSE 'carried' END
+       CASE WHEN k.bid IS NOT NULL THEN 'last tick' WHEN q.bid IS NOT NULL THEN 'quote' WHEN l.price IS NOT NULL THEN 'last deal' ELSE 'carried' END
 FROM needed n
 LEFT JOIN last_tick k ON k.symbol_id = n.symbol_id
 LEFT JOIN platform_ops_quote q ON q.symbol_id = n.symbol_id AND q.at >= %(start)s AND q.at < %(end)s
@@ -123,7 +130,7 @@ def fix_prices(business_day: BusinessDay) -> dict[str, Any]:
 
 
 def collect_swaps(business_day: BusinessDay) -> dict[str, Any]:
-    """States the swap that the server charged on the trades closed during the day, by currency."""
+    """States the swap that the server charged on the trades closed during the day, by currency, and does the rollover."""
     totals = (
         Trade.objects.filter(server_id=business_day.server_id, business_day=business_day.day, is_cancelled=False)
         .values("currency")
@@ -133,6 +140,7 @@ def collect_swaps(business_day: BusinessDay) -> dict[str, Any]:
     return {
         "swap": {row["currency"]: str(row["total"]) for row in totals},
         "trades_with_swap": sum(row["charged"] for row in totals),
+        **swaps_of_business_day(business_day),
     }
 
 
