@@ -109,19 +109,17 @@ class ExecutionQualityPage(DeskTablePage):
         text("key", title="Group"),
         number("orders", title="Orders", digits=0),
         number("lots", title="Lots", digits=2),
-        number("fill_p50", title="Fill p50, ms", digits=0),
+        number("fill_p50", title="p50, ms", digits=0),
         number("fill_p95", title="p95, ms", digits=0),
         number("fill_p99", title="p99, ms", digits=0),
-        number("slippage_average", title="Slippage, points", digits=2, is_signed=True),
+        number("slippage_average", title="Slippage", digits=2, is_signed=True),
         number("slippage_worst", title="Worst 5 %", digits=1, is_signed=True),
         number("better", title="Better", digits=0),
         number("exact", title="Exact", digits=0),
         number("worse", title="Worse", digits=0),
-        number("asymmetry", title="Asymmetry, %", digits=1, is_signed=True),
-        number("rejected", title="Rejected", digits=0),
-        number("reject_percent", title="Rejected, %", digits=2),
-        number("requotes", title="Requotes", digits=0),
-        number("requote_percent", title="Requoted, %", digits=2),
+        number("asymmetry", title="Asymmetry %", digits=1, is_signed=True),
+        number("reject_percent", title="Rejected %", digits=2),
+        number("requote_percent", title="Requoted %", digits=2),
     )
 
     def _filter(self) -> forms.Form | None:
@@ -159,8 +157,11 @@ class ExecutionQualityPage(DeskTablePage):
         return {
             "summary": _summary(totals),
             "charts": [
-                bar_chart(bars, title="Fills by slippage in points, worst first", unit="fills", digits=0),
-                bar_chart(fills, title="Fill time p95 by hour of the day (UTC)", unit="ms", digits=0),
+                (title, bar_chart(points, title=title, unit=unit, digits=0))
+                for title, points, unit in (
+                    ("Fills by slippage in points, the worst for the client first", bars, "fills"),
+                    ("Fill time of 95 % by hour of the day (UTC), ms", fills, "ms"),
+                )
             ],
             "reasons": _reasons(reject_reasons(actor=actor, filters=chosen)),
         }
@@ -217,7 +218,6 @@ class OrderExecutionAdmin(DeskModelAdmin):
         "got",
         "slippage",
         "fill_time",
-        "reason_shown",
         "done_shown",
     )
     list_select_related = ("server", "account", "account__server", "server_symbol")
@@ -237,7 +237,6 @@ class OrderExecutionAdmin(DeskModelAdmin):
     got = number_column("filled_price", title="Filled")
     slippage = number_column("slippage_points", title="Slippage", digits=1, is_signed=True, order="slippage_points")
     fill_time = number_column("fill_milliseconds", title="Fill, ms", digits=0, order="fill_milliseconds")
-    reason_shown = text_column("reject_reason", title="Turned down for")
     done_shown = moment_column("done_at", title="Done", order="done_at")
 
 

@@ -72,6 +72,6 @@ def fill_milliseconds(order: GatewayOrder) -> int | None:
 
 
 def written_point(*prices: Decimal | None) -> Decimal:
-    """The step that prices are written in, where nobody knows the symbol: the finest decimals among them."""
-    decimals = [-int(price.as_tuple().exponent) for price in prices if price is not None]
+    """The step that prices are written in, where nobody knows the symbol: the finest decimals that say something."""
+    decimals = [-int(price.normalize().as_tuple().exponent) for price in prices if price is not None]
     return Decimal(1).scaleb(-max([0, *decimals]))

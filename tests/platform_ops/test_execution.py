@@ -95,8 +95,10 @@ def test_a_rejected_order_tells_why_and_a_requote_counts_as_one() -> None:
     assert figures_of(an_order(comment="no money", **rejected), point=POINT).reject_reason == "no money"
     assert figures_of(an_order(comment=" ", **rejected), point=POINT).reject_reason == "not told"
     assert figures_of(an_order(comment="requote"), point=POINT).requotes == 0
-    assert written_point(D("1.10010"), None) == D("0.00001")
+    assert written_point(D("1.10011"), None) == D("0.00001")
+    assert written_point(D("1.1001000000")) == D("0.0001")
     assert written_point(D("2000"), D("2000.3")) == D("0.1")
+    assert written_point(D("2000")) == D(1)
 
 
 @given(asked=st.integers(1, 10**7), got=st.integers(1, 10**7), digits=st.integers(0, 6))

@@ -19,6 +19,7 @@ from typing import Any
 
 from backoffice.core.types import Actor
 from backoffice.devstack.demo.behaviour import ECN_COMMISSION_PER_LOT_AND_SIDE
+from backoffice.devstack.demo.catalogue import BY_CODE
 from backoffice.devstack.trading_server import records
 from backoffice.devstack.trading_server.broker import Broker
 from backoffice.devstack.trading_server.journal import Journal
@@ -318,8 +319,8 @@ def write_past_orders() -> int:
     source = random.Random(SEED)  # noqa: S311 - a demo, not a secret
     since = clock.now() - timedelta(days=ORDER_DAYS)
     rows = (
-        CurrentDeal.objects.filter(at__gte=since, server_symbol__isnull=False, entry__isnull=False)
-        .select_related("account", "server_symbol")
+        CurrentDeal.objects.filter(at__gte=since, server_symbol__symbol__code__in=list(BY_CODE), entry__isnull=False)
+        .select_related("account", "server_symbol__symbol")
         .order_by("at", "ticket")[:MOST_PAST_ORDERS]
     )
     by_server: dict[int, list[CurrentDeal]] = defaultdict(list)
@@ -343,7 +344,7 @@ def _past_order(source: random.Random, deal: CurrentDeal, *, ticket: int, state:
     thin = 1.8 if deal.at.hour in (13, 21, 22) else 1.0
     taken = round(EXECUTION["fill_milliseconds"] * thin * source.lognormvariate(0, EXECUTION["fill_spread"]))
     price = deal.price or Decimal(0)
-    point = Decimal(1).scaleb(int(price.normalize().as_tuple().exponent))
+    point = BY_CODE[deal.server_symbol.symbol.code].point if deal.server_symbol and deal.server_symbol.symbol else price
     worse = round(source.gauss(EXECUTION["slippage_points"] / 4, EXECUTION["slippage_points"] * thin))
     side = Side.BUY if deal.kind == 0 else Side.SELL
     is_filled = state is OrderState.FILLED
