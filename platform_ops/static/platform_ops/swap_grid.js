@@ -117,10 +117,11 @@
         data.rows.forEach(draw);
         sumUp(data.summary);
         const blocked = data.rows.filter(function (row) { return row.state === "blocked"; });
-        const cost = blocked.filter(function (row) { return row.then; }).map(function (row) {
-          return row.symbol + " is blocked: a night " + row.then + " instead of " + row.now + " " + data.summary.currency;
+        const told = blocked.map(function (row) {
+          const cost = row.then ? ": a night " + row.then + " instead of " + row.now + " " + data.summary.currency : "";
+          return row.name + " is blocked" + cost;
         });
-        say(cost.length ? cost.join("; ") + "." : edits.length + (edits.length === 1 ? " cell" : " cells") + " saved.", blocked.length > 0);
+        say(told.length ? told.join("; ") + "." : edits.length + (edits.length === 1 ? " cell" : " cells") + " saved.", told.length > 0);
       } else {
         inputs.forEach(function (input) {
           const isIt = !data.row || (Number(input.closest("[data-row]").dataset.row) === data.row && input.dataset.field === data.field);
