@@ -122,6 +122,26 @@ def statements_balance() -> CheckOutcome:
     return rows_of_query(_STATEMENTS)
 
 
+_EXECUTIONS = """
+SELECT server.code AS server, execution.order_ticket, execution.symbol, account.login AS account,
+       execution.requested_price, execution.filled_price, execution.slippage_points
+  FROM platform_ops_orderexecution execution
+  JOIN platform_ops_tradingserver server ON server.id = execution.server_id
+  JOIN platform_ops_tradingaccount account ON account.id = execution.account_id
+  LEFT JOIN platform_ops_serversymbol named ON named.id = execution.server_symbol_id
+ WHERE account.server_id <> execution.server_id
+    OR (named.id IS NOT NULL AND (named.server_id <> execution.server_id OR named.name <> execution.symbol))
+    OR (execution.slippage_points IS NOT NULL AND sign(execution.slippage_points)
+        <> sign(round(execution.side * (execution.requested_price - execution.filled_price), 10)))
+ ORDER BY 1, 2
+"""
+
+
+def executions_are_of_their_server() -> CheckOutcome:
+    """Every order's account and symbol are its own server's, and its slippage points where its prices say."""
+    return rows_of_query(_EXECUTIONS)
+
+
 def _wrong_openings() -> list[dict[str, Any]]:
     held = {
         (opening.statement_id, opening.kind): opening
@@ -153,3 +173,4 @@ def register() -> None:
     register_check("platform.positions_equal_deals", positions_equal_deals)
     register_check("platform.operations_equal_deals", operations_equal_deals)
     register_check("platform.statements_balance", statements_balance)
+    register_check("platform.executions_are_of_their_server", executions_are_of_their_server)

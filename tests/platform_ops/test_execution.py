@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import InvalidInput
+from platform_ops.checks import executions_are_of_their_server
 from platform_ops.gateways.types import DealReason, GatewayOrder, OrderState
 from platform_ops.models import OrderExecution, TradingServer
 from platform_ops.rules.execution import figures_of, written_point
@@ -150,6 +151,20 @@ def test_a_clock_that_jumped_back_does_not_stop_the_rest(server: TradingServer) 
     row = OrderExecution.objects.get(order_ticket=7)
     assert row.placed_at == row.done_at
     assert row.fill_milliseconds is None
+
+
+@pytest.mark.django_db
+def test_the_books_find_an_order_that_was_tampered_with(server: TradingServer) -> None:
+    make_account(server=server, login="900")
+    elsewhere = make_account(login="901")
+    orders = [an_order(ticket=1), an_order(ticket=2), an_order(ticket=3, side=Side.SELL)]
+    store_orders(server_id=server.pk, orders=orders)
+    assert executions_are_of_their_server().count == 0
+
+    OrderExecution.objects.filter(order_ticket=1).update(account=elsewhere)
+    OrderExecution.objects.filter(order_ticket=3).update(slippage_points=D(-3))
+
+    assert [row["order_ticket"] for row in executions_are_of_their_server().rows] == [1, 3]
 
 
 @pytest.mark.django_db
