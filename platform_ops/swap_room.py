@@ -7,9 +7,11 @@ def register() -> None:
     """Called once when the application starts."""
     from backoffice.core.bench import register_suite
     from platform_ops.admin import swaps as screens
+    from platform_ops.api import swaps as endpoints
     from platform_ops.services.swaps import checks, work
 
     work.register()
     checks.register()
     screens.register()
+    endpoints.register()
     register_suite("swap", "platform_ops.bench_swaps.swap")
