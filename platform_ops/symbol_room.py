@@ -16,6 +16,7 @@ PAGES = (
     ("Symbol explorer", "admin:platform_ops_symbol_explorer", VIEW_PLATFORM, 69, "travel_explore"),
     ("Servers side by side", "admin:platform_ops_symbol_servers", VIEW_PLATFORM, 76, "compare_arrows"),
     ("Drift", "admin:platform_ops_symboldrift_changelist", VIEW_PLATFORM, 77, "difference"),
+    ("Compare with a server", "admin:platform_ops_look_at_symbols", MANAGE_CATALOGUE, 77, "sync_problem"),
     ("Naming rules", "admin:platform_ops_symbol_names", VIEW_PLATFORM, 78, "spellcheck"),
     ("Terms of groups", "admin:platform_ops_groupsymboloverride_changelist", VIEW_PLATFORM, 81, "group_work"),
     ("Import specifications", "admin:platform_ops_specification_import", MANAGE_CATALOGUE, 82, "upload_file"),

@@ -12,7 +12,7 @@ from platform_ops.models import Symbol, SymbolSpec
 from platform_ops.rules.sessions import Span
 from platform_ops.selectors import sessions
 
-WIDTH, LEFT, RIGHT, ROW, TOP = 720, 86, 8, 24, 20
+WIDTH, LEFT, RIGHT, ROW, TOP = 736, 86, 24, 24, 20
 DAYS = 7
 ONE_DAY = timedelta(days=1)
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -259,7 +259,10 @@ class ServersSideBySide(DeskTablePage):
     def _filter(self) -> forms.Form:
         servers = visible_to(TradingServer.objects.all(), self.actor).order_by("code")
         given = self.request.GET.copy()
-        for name, server in zip(("left", "right"), servers[:2], strict=False):
+        told = Exists(ServerSymbolTerms.objects.filter(server_symbol__server=OuterRef("pk")))
+        for name, server in zip(
+            ("left", "right"), servers.annotate(told=told).order_by("-told", "code")[:2], strict=False
+        ):
             given.setdefault(name, str(server.pk))
         form = SidesForm(given)
         for name in ("left", "right"):

@@ -59,6 +59,11 @@ SHARED = {
     "platform_ops.Symbol",
     "platform_ops.SymbolGroup",
     "platform_ops.SymbolSpec",
+    "platform_ops.MarketCalendar",
+    "platform_ops.MarketCalendar_groups",
+    "platform_ops.MarketCalendar_symbols",
+    "platform_ops.Holiday",
+    "platform_ops.SpecificationImport",
     "ib.RateCardVersion",
 }
 
