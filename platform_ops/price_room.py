@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from backoffice.core.access import register_scope
+from backoffice.core.access import declare_capability, register_scope
 from backoffice.core.bench import register_suite
 from backoffice.core.schedule import register_periodic
-from backoffice.core.types import Actor
+from backoffice.core.types import Actor, Role
 
+SEND_PRICES = "platform.send_prices"
 FLUSH_SECONDS = 600
 PRUNE_SECONDS = 6 * 3_600
 MODELS = (
@@ -20,18 +21,21 @@ def register() -> None:
 
     from platform_ops import price_changes, price_checks
     from platform_ops.admin import prices as price_pages
+    from platform_ops.api import prices as price_api
     from platform_ops.services.prices import watch
 
     def every_member_of_staff(actor: Actor) -> Q | None:
         """Prices belong to nobody: every member of staff may read them."""
         return Q() if actor.is_staff else None
 
+    declare_capability(SEND_PRICES, (Role.PLATFORM_OPERATIONS, Role.ADMINISTRATOR))
     for model in MODELS:
         register_scope(f"platform_ops.{model}", every_member_of_staff)
     price_changes.register()
     price_checks.register()
     watch.register()
     price_pages.register()
+    price_api.register()
     register_periodic("platform.flush_ticks", "platform_ops.tasks.flush_ticks", FLUSH_SECONDS)
     register_periodic("platform.prune_ticks", "platform_ops.tasks.prune_ticks", PRUNE_SECONDS)
     register_suite("ticks", "platform_ops.bench_ticks.ticks")

@@ -18,6 +18,7 @@ The checks, in this order; the first that fails is the verdict:
    quote equal to P0 in the same minute is skipped. The first tick after a break (a new session, or a silence of
    `break_seconds`) has no P0 to be measured by and passes.
 
+A tick away from the others that is a slip of the decimal point or the big figure against P0 is named after the slip.
 A tick that fails 1 to 3 leaves the level filter as it was, as if it had never come.
 """
 
@@ -277,6 +278,8 @@ class PriceFilter:
             or (levels.break_seconds > 0 and at - state.seen_at >= levels.break_seconds * MICROSECONDS)
         )  # fmt: skip
         found = self._compare(levels, state, source, at, bid, ask, session, is_break)
+        if found is Verdict.CROSS_SOURCE and state.bid is not None:
+            return slip_of(levels, state.bid, state.ask, bid, ask) or found
         if found is not None:
             return found
         return judge_level(levels, state, at, bid, ask)
@@ -408,7 +411,7 @@ def judge_level(levels: FilterLevels, state: SourceState, at: int, bid: int, ask
             return Verdict.REPEATED
         state.at = at
         return Verdict.ACCEPTED
-    error = _error_of(levels, last_bid, last_ask, bid, ask)
+    error = slip_of(levels, last_bid, last_ask, bid, ask)
     if levels.discard_points and distance > levels.discard_points:
         return error if error is Verdict.TEN_FOLD else Verdict.DISCARD
     is_hard = error is not None or (levels.hard_points > 0 and distance > levels.hard_points)
@@ -423,7 +426,7 @@ def judge_level(levels: FilterLevels, state: SourceState, at: int, bid: int, ask
     return error or (Verdict.HARD if is_hard else Verdict.SOFT)
 
 
-def _error_of(levels: FilterLevels, last_bid: int, last_ask: int, bid: int, ask: int) -> Verdict | None:
+def slip_of(levels: FilterLevels, last_bid: int, last_ask: int, bid: int, ask: int) -> Verdict | None:
     """Whether a move looks like a slip of the decimal point or of the big figure."""
     if levels.catches_ten_fold and (
         (abs(bid - 10 * last_bid) * 2 <= last_bid and abs(ask - 10 * last_ask) * 2 <= last_ask)

@@ -28,6 +28,7 @@ from platform_ops.rules.price_filter import (
     SourceState,
     Verdict,
     judge_level,
+    slip_of,
 )
 
 Whole = NDArray[np.int64]
@@ -81,8 +82,10 @@ def judge_batch(judge: PriceFilter, ticks: TickColumns) -> NDArray[np.int16]:
     compared = [_compare(lane, lanes) for lane in lanes]
     for lane, found in zip(lanes, compared, strict=True):
         if len(lane.sane):
+            before = (lane.state.bid, lane.state.ask)
             verdicts[lane.sane] = found
             _judge_levels(lane, found, verdicts)
+            _name_slips(lane, found, before, verdicts)
     return verdicts
 
 
@@ -335,6 +338,30 @@ def _judge_levels(lane: _Lane, compared: NDArray[np.int16], verdicts: NDArray[np
     if breaks.trailing:
         _forget(state)
     verdicts[rows] = found
+
+
+def _name_slips(
+    lane: _Lane, compared: NDArray[np.int16], before: tuple[int | None, int], verdicts: NDArray[np.int16]
+) -> None:
+    """Names ticks away from the others after their slip against P0, where it is one: they are few."""
+    away = np.flatnonzero(compared == Verdict.CROSS_SOURCE)
+    if not len(away) or not (lane.levels.catches_ten_fold or lane.levels.big_figure_points):
+        return
+    stood = np.flatnonzero(verdicts[lane.sane] <= Verdict.REPEATED)
+    breaks = np.cumsum(lane.breaks)
+    for place in away.tolist():
+        last = int(np.searchsorted(stood, place)) - 1
+        if last >= 0:
+            origin = int(stood[last])
+            p0: tuple[int | None, int] = (int(lane.bid[origin]), int(lane.ask[origin]))
+            passed = int(breaks[origin])
+        else:
+            p0, passed = before, 0
+        if p0[0] is None or breaks[place] != passed:
+            continue
+        slip = slip_of(lane.levels, p0[0], p0[1], int(lane.bid[place]), int(lane.ask[place]))
+        if slip is not None:
+            verdicts[lane.sane[place]] = slip
 
 
 def _step_through(

@@ -91,7 +91,7 @@ class PriceFeedAdmin(DeskModelAdmin):
         "feed_shown", "source_shown", "state_shown", "bid_shown", "ask_shown", "age_shown", "ticks_shown", "rejected_shown",
         "verdict_shown",
     )  # fmt: skip
-    list_select_related = ("symbol", "source")
+    list_select_related = ("symbol__price_state", "source")
     list_filter = ("source", "symbol__asset_class", "last_verdict")
     search_fields = ("symbol__code", "source__code")
     ordering = ("symbol__code", "source__priority")
@@ -101,8 +101,8 @@ class PriceFeedAdmin(DeskModelAdmin):
     feed_shown = text_column("symbol__code", title="Symbol", order="symbol__code")
     source_shown = link_column("source", title="Source", order="source__priority")
     state_shown = state_column(feed_state, title="State", tones=STATE_TONES)
-    bid_shown = computed_column(lambda feed: _price(feed.bid), title="Bid", is_numeric=True)
-    ask_shown = computed_column(lambda feed: _price(feed.ask), title="Ask", is_numeric=True)
+    bid_shown = computed_column(lambda feed: price_text(feed.bid, feed.symbol), title="Bid", is_numeric=True)
+    ask_shown = computed_column(lambda feed: price_text(feed.ask, feed.symbol), title="Ask", is_numeric=True)
     age_shown = computed_column(lambda feed: _age(feed), title="Last tick")
     ticks_shown = computed_column(lambda feed: f"{feed.ticks:,}", title="Ticks of the day", is_numeric=True)
     rejected_shown = computed_column(lambda feed: f"{feed.rejected:,}", title="Rejected", is_numeric=True)
@@ -112,8 +112,12 @@ class PriceFeedAdmin(DeskModelAdmin):
         css = {"all": ("platform_ops/prices.css",)}
 
 
-def _price(price: Any) -> str:
-    return "" if price is None else f"{price.normalize():f}"
+def price_text(price: Any, symbol: Any) -> str:
+    """A price with all the digits of its symbol."""
+    if price is None:
+        return ""
+    state = getattr(symbol, "price_state", None)
+    return f"{price:.{state.digits}f}" if state is not None else f"{price.normalize():f}"
 
 
 def _age(feed: PriceFeed) -> str:

@@ -14,6 +14,7 @@ from backoffice.kernel import clock
 from backoffice.ui.columns import computed, link, moment, money, number, text
 from backoffice.ui.views import DeskTablePage, register_desk_page
 from platform_ops.admin.price_charts import candle_chart
+from platform_ops.admin.prices.feeds import price_text
 from platform_ops.models import PriceBar, Symbol
 from platform_ops.permissions import VIEW_PLATFORM
 from platform_ops.selectors.prices import NearTrade, trades_near_rejections
@@ -86,12 +87,12 @@ class PriceBars(DeskTablePage):
     empty_text = "No bars of this symbol yet: they are made from accepted ticks."
     columns = (
         moment("opens_at", title="Opens"),
-        number("open", title="Open"),
-        number("high", title="High"),
-        number("low", title="Low"),
-        number("close", title="Close"),
-        number("close_ask", title="Closing ask"),
-        number("widest_spread", title="Widest spread"),
+        computed(lambda bar: price_text(bar.open, bar.symbol), title="Open", is_numeric=True),
+        computed(lambda bar: price_text(bar.high, bar.symbol), title="High", is_numeric=True),
+        computed(lambda bar: price_text(bar.low, bar.symbol), title="Low", is_numeric=True),
+        computed(lambda bar: price_text(bar.close, bar.symbol), title="Close", is_numeric=True),
+        computed(lambda bar: price_text(bar.close_ask, bar.symbol), title="Closing ask", is_numeric=True),
+        computed(lambda bar: price_text(bar.widest_spread, bar.symbol), title="Widest spread", is_numeric=True),
         number("ticks", title="Ticks"),
     )
 
@@ -101,7 +102,11 @@ class PriceBars(DeskTablePage):
         if symbol is None:
             return []
         period = filters.get("period") or PriceBar.Period.HOUR
-        return PriceBar.objects.filter(symbol=symbol, period=period).order_by("-opens_at")[:MAXIMUM_BARS]
+        return (
+            PriceBar.objects.filter(symbol=symbol, period=period)
+            .select_related("symbol__price_state")
+            .order_by("-opens_at")[:MAXIMUM_BARS]
+        )
 
     def above(self, actor: Actor, filters: Mapping[str, Any]) -> dict[str, Any]:
         """The chart, and which symbol it is."""
@@ -116,7 +121,7 @@ class PriceBars(DeskTablePage):
             "summary": [
                 ("Symbol", symbol.code),
                 ("Period", period),
-                ("Close", format_html('<span class="bo-num">{}</span>', f"{last.close.normalize():f}")),
+                ("Close", format_html('<span class="bo-num">{}</span>', price_text(last.close, last.symbol))),
                 ("Bars shown", str(len(bars))),
             ],
             "chart": candle_chart(list(reversed(bars)), title=f"{symbol.code}, {period}", digits=max(digits, 0)),

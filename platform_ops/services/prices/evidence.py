@@ -39,24 +39,21 @@ def note(source: PriceSource, ticks: Sequence[JudgedTick], received: datetime) -
 def _count(source: PriceSource, by_symbol: dict[int, list[JudgedTick]], received: datetime) -> None:
     feeds = {row.symbol_id: row for row in PriceFeed.objects.filter(source=source, symbol__in=list(by_symbol))}
     day, minute = business_day_of(received), received.replace(second=0, microsecond=0)
-    new, known = [], []
+    written = []
     for symbol_id, ticks in by_symbol.items():
-        feed = feeds.get(symbol_id)
-        if feed is None:
-            feed = PriceFeed(
-                symbol_id=symbol_id, source=source, first_tick_at=ticks[0].at, business_day=day, minute=minute
-            )
-            new.append(feed)
-        else:
-            known.append(feed)
+        feed = feeds.get(symbol_id) or PriceFeed(
+            symbol_id=symbol_id, source=source, first_tick_at=ticks[0].at, business_day=day, minute=minute
+        )
         if feed.business_day != day:
             feed.business_day, feed.ticks, feed.rejected = day, 0, 0
         if feed.minute != minute:
             feed.minute, feed.minute_ticks, feed.minute_rejected = minute, 0, 0
         _add(feed, ticks, received)
-    PriceFeed.objects.bulk_create(new)
-    if known:
-        PriceFeed.objects.bulk_update(known, _COUNTED)
+        feed.pk = None
+        written.append(feed)
+    PriceFeed.objects.bulk_create(
+        written, update_conflicts=True, unique_fields=["symbol", "source"], update_fields=_COUNTED
+    )
 
 
 _COUNTED = [

@@ -123,8 +123,9 @@ def _take_in(sender: PriceSource, ticks: list[JudgedTick], received: datetime) -
         if tick.symbol_id in desks:
             desks[tick.symbol_id].ticks.append(tick)
     known = 0
-    priorities = dict(PriceSource.objects.filter(is_enabled=True).values_list("pk", "priority"))
-    silences = dict(PriceSource.objects.values_list("pk", "silence_seconds"))
+    senders = list(PriceSource.objects.filter(is_enabled=True).values_list("pk", "priority", "silence_seconds"))
+    priorities = {pk: priority for pk, priority, _ in senders}
+    silences = {pk: seconds for pk, _, seconds in senders}
     for desk in desks.values():
         known += _forget_known(sender, desk)
         _judge(sender, desk, received, priorities, silences)
@@ -246,7 +247,12 @@ def _remember(desks: Any) -> None:
     for desk in desks:
         desk.row.sources = {str(pk): state.as_dict() for pk, state in desk.filter.sources.items()}
         desk.row.updated_at = now
-    SymbolPriceState.objects.bulk_update([desk.row for desk in desks], ["sources", "digits", "updated_at"])
+    SymbolPriceState.objects.bulk_create(
+        [desk.row for desk in desks],
+        update_conflicts=True,
+        unique_fields=["symbol"],
+        update_fields=["sources", "digits", "updated_at"],
+    )
 
 
 def _quote(sender: PriceSource, desks: Any) -> int:
