@@ -436,10 +436,6 @@ def _our_position_text(position: OurPosition) -> dict[str, str]:
 
 
 def _text(number: Decimal) -> str:
-    """A number without the zeros that only its column added."""
-    plain = f"{number:f}"
-    if "." not in plain:
-        return plain
-    plain = plain.rstrip("0")
-    whole, _, decimals = plain.partition(".")
-    return f"{whole}.{decimals.ljust(2, '0')}"
+    """A number with two decimals, or as many more as it really has."""
+    whole, _, decimals = f"{number:f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
