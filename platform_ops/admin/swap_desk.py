@@ -21,95 +21,26 @@ from django.urls import reverse
 from backoffice.core.access import get_visible, holds, visible_to
 from backoffice.core.services.files import read_upload
 from backoffice.core.types import Actor
-from backoffice.kernel.errors import DomainError, InvalidInput, MissingRate
+from backoffice.kernel.errors import DomainError, InvalidInput
 from backoffice.ui.columns import Column, badge, computed, moment, number, text
 from backoffice.ui.exports import export_response
 from backoffice.ui.formats import format_decimal, format_time
 from backoffice.ui.views import DeskActionView, DeskPage, DeskTablePage, register_desk_page
+from platform_ops.admin.swap_forms import NewSheetForm, ReadAgainForm
 from platform_ops.admin.swap_links import change_link, sheet_link
 from platform_ops.gateways.types import SwapMode
 from platform_ops.models import AccountGroup, SwapSheet, Symbol, SymbolGroup
 from platform_ops.permissions import MANAGE_SWAPS, VIEW_SWAP_DESK
 from platform_ops.rules.swap_desk import mode_words
-from platform_ops.rules.swap_sheets import Column as SheetColumn
-from platform_ops.rules.swap_sheets import DecimalMark, Reading, SignOf, plain
+from platform_ops.rules.swap_sheets import plain
 from platform_ops.services.swap_desk import editing, proposing, sheets
 from platform_ops.services.swap_desk.editing import CellEdit
-from platform_ops.services.swap_desk.figures import NightFigures, night_of
+from platform_ops.services.swap_desk.figures import NightFigures
 from platform_ops.services.swap_desk.grid import Grid, GridRow, grid_of
 
 DESK = "platform_ops"
 STATE_TONES = {"open": "info", "proposed": "good", "refused": "bad", "discarded": "quiet"}
 MAX_BODY_BYTES = 300_000
-MODES = [(mode.value, mode_words(mode)) for mode in SwapMode if mode is not SwapMode.NONE]
-
-
-class ReadingForm(forms.Form):
-    """How a sheet is to be read."""
-
-    provider = forms.CharField(max_length=80, label="Liquidity provider", help_text="Who stated these rates.")
-    pasted = forms.CharField(
-        required=False,
-        max_length=400_000,
-        label="Paste the sheet",
-        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}),
-        help_text="Straight from a spreadsheet or a mail: symbol, long, short; headings help.",
-    )
-    file = forms.FileField(required=False, label="Or give the file", help_text="CSV or XLSX, at most 2 MB.")
-    sign_of = forms.ChoiceField(
-        label="Signs",
-        choices=[
-            (SignOf.CLIENT.value, "Negative: who holds it pays"),
-            (SignOf.COST.value, "Positive: who holds it pays"),
-        ],
-    )
-    mode = forms.TypedChoiceField(label="Stated in", coerce=int, choices=MODES, initial=SwapMode.POINTS.value)
-    decimal_mark = forms.ChoiceField(
-        label="Decimals",
-        choices=[
-            (DecimalMark.EITHER.value, "Point or comma, where it is plain which"),
-            (DecimalMark.POINT.value, "Point; commas part thousands"),
-            (DecimalMark.COMMA.value, "Comma; points part thousands"),
-        ],
-    )
-    columns = forms.CharField(
-        required=False,
-        max_length=40,
-        label="Columns",
-        help_text="Only where headings do not tell: the letters of symbol, long, short, such as A, D, E.",
-    )
-    leaves_out_unknown = forms.BooleanField(required=False, label="Leave out names that are none of our symbols")
-
-    def clean_columns(self) -> dict[SheetColumn, int]:
-        """Letters as places."""
-        given = [part for part in self.cleaned_data["columns"].replace(",", " ").split() if part]
-        if not given:
-            return {}
-        if len(given) != 3 or any(len(part) != 1 or not "A" <= part.upper() <= "P" for part in given):
-            raise forms.ValidationError("Three letters from A to P: symbol, long, short.")
-        names = (SheetColumn.SYMBOL, SheetColumn.LONG, SheetColumn.SHORT)
-        return {name: ord(part.upper()) - ord("A") for name, part in zip(names, given, strict=True)}
-
-    def reading(self) -> Reading:
-        """The choices as the rules know them."""
-        data = self.cleaned_data
-        return Reading(
-            columns=data["columns"],
-            mode=SwapMode(data["mode"]),
-            sign_of=SignOf(data["sign_of"]),
-            decimal_mark=DecimalMark(data["decimal_mark"]),
-        )
-
-
-class NewSheetForm(ReadingForm):
-    """A sheet, pasted or as a file."""
-
-    def clean(self) -> dict[str, Any]:
-        """Exactly one of the two."""
-        data = super().clean() or {}
-        if bool((data.get("pasted") or "").strip()) == bool(data.get("file")):
-            raise forms.ValidationError("Paste the sheet, or give its file.")
-        return data
 
 
 class _SheetView(DeskActionView):
@@ -318,7 +249,7 @@ class GridPage(DeskPage):
                 "may_edit": may_edit,
                 "cells_url": GridCells.url(sheet_id=sheet.pk),
                 "keep_url": KeepTodays.url(sheet_id=sheet.pk),
-                "impact_url": ImpactPage.url(sheet_id=sheet.pk),
+                "impact_url": reverse("admin:platform_ops_swap_impact", kwargs={"sheet_id": sheet.pk}),
                 "export_urls": {"CSV": "?export=csv", "XLSX": "?export=xlsx"} if grid.rows else {},
                 "change_shown": change_link(sheet.change),
                 "buttons": self._buttons(sheet, may_edit),
@@ -577,14 +508,6 @@ class CopySheet(_SheetView):
         return sheets.copy_sheet(sheet_id=self.sheet_id, actor=actor)
 
 
-class ReadAgainForm(ReadingForm):
-    """The same file, read in another way."""
-
-    provider = None  # type: ignore[assignment]
-    pasted = None  # type: ignore[assignment]
-    file = None  # type: ignore[assignment]
-
-
 @register_desk_page
 class ReadAgain(_SheetView):
     """Reads the kept file of a refused sheet in another way."""
@@ -643,85 +566,3 @@ class AddRow(_SheetView):
             group_id=data["group"].pk if data["group"] else None,
             actor=actor,
         )
-
-
-@register_desk_page
-class ImpactPage(DeskPage):
-    """What a night costs with the proposed rates: by server, symbol, book, client, group and partner."""
-
-    desk, slug, title, capability = DESK, "swap_impact", "Impact of a swap sheet", VIEW_SWAP_DESK
-    route = "swap-grid/<int:sheet_id>/impact/"
-    template_name = "platform_ops/swap_impact.html"
-
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """The tables, or one file of all of them."""
-        sheet = get_visible(SwapSheet.objects.all(), self.actor, pk=kwargs["sheet_id"])
-        grid = grid_of(sheet, actor=self.actor)
-        problem, night = "", None
-        try:
-            night = (
-                night_of(drafts=[row.draft for row in grid.changed if row.draft is not None], actor=self.actor)
-                if grid.changed
-                else None
-            )
-        except MissingRate as error:
-            problem = error.message
-        rows = [
-            (label, name, figures)
-            for label, named in (night.groupings if night else {}).items()
-            for name, figures in named
-        ]
-        if kind := request.GET.get("export"):
-            columns = tuple(
-                computed(
-                    lambda row, place=place, name=name: row[place] if name is None else getattr(row[2], name),
-                    title=title,
-                )
-                for title, place, name in (
-                    ("By", 0, None),
-                    ("Name", 1, None),
-                    ("Positions", 2, "positions"),
-                    ("Lots", 2, "lots"),
-                    ("A night now", 2, "now"),
-                    ("A night then", 2, "then"),
-                    ("Change", 2, "change"),
-                )
-            )
-            return export_response(
-                request, name=f"swap-impact-{sheet.pk}", columns=columns, rows=rows, count=len(rows), file_format=kind
-            )
-        return self.page(
-            {
-                "sheet": sheet,
-                "subtitle": f"{sheet.provider}, sheet {sheet.pk}: negative is paid by clients.",
-                "night": night,
-                "problem": problem or grid.cost_problem,
-                "tables": [
-                    (label, [_impact_row(name, figures) for name, figures in named])
-                    for label, named in (night.groupings if night else {}).items()
-                ],
-                "total": _impact_row("", night.total) if night else None,
-                "export_urls": {"CSV": "?export=csv", "XLSX": "?export=xlsx"} if rows else {},
-            }
-        )
-
-    def breadcrumbs(self) -> list[tuple[str, str]]:
-        """Through the sheet."""
-        sheet_id = self.kwargs["sheet_id"]
-        return [
-            *super().breadcrumbs(),
-            ("Swap desk", SwapDeskPage.url()),
-            (f"Sheet {sheet_id}", GridPage.url(sheet_id=sheet_id)),
-        ]
-
-
-def _impact_row(name: str, figures: NightFigures) -> dict[str, Any]:
-    return {
-        "name": name,
-        "positions": f"{figures.positions:,}",
-        "lots": format_decimal(figures.lots, 2),
-        "now": format_decimal(figures.now, 2),
-        "then": format_decimal(figures.then, 2),
-        "change": ("+" if figures.change > 0 else "") + format_decimal(figures.change, 2),
-        "is_worse": figures.change < 0,
-    }

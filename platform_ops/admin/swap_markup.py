@@ -68,9 +68,18 @@ class _RuleView(DeskActionView):
 
     def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
         """Writes it."""
-        given = dict(data)
-        ids = {f"{name}_id": found.pk if (found := given.pop(name)) else None for name in _FIELDS}
-        return markup.set_markup_rule(actor=actor, rule_id=self.target.pk if self.target else None, **ids, **given)
+        ids = {name: data[name].pk if data[name] else None for name in _FIELDS}
+        return markup.set_markup_rule(
+            actor=actor,
+            rule_id=self.target.pk if self.target else None,
+            symbol_id=ids["symbol"],
+            symbol_group_id=ids["symbol_group"],
+            account_group_id=ids["account_group"],
+            kind=data["kind"],
+            long_value=data["long_value"],
+            short_value=data["short_value"],
+            flag_percent=data["flag_percent"],
+        )
 
 
 class AddRule(_RuleView):
@@ -171,7 +180,7 @@ class SwapMarkupRuleAdmin(DeskModelAdmin):
 
 def register() -> None:
     """The desk's kind of change, files, job, tick, work and pages; called once when the application starts."""
-    from platform_ops.admin import swap_desk, swap_rates
+    from platform_ops.admin import swap_desk, swap_impact, swap_rates  # noqa: F401 - importing registers the pages
 
     kind.register()
     work.register()

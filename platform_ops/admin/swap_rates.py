@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -111,7 +111,7 @@ class SwapHistoryPage(DeskPage):
         """Everybody's rate, or that of the account group which the address names."""
         symbol = get_visible(Symbol.objects.all(), self.actor, pk=kwargs["symbol_id"])
         rates = visible_to(SwapRate.objects.select_related("group", "change"), self.actor).filter(symbol=symbol)
-        groups = {rate.group_id: rate.group for rate in rates if rate.group_id is not None}
+        groups = {rate.group.pk: rate.group for rate in rates if rate.group is not None}
         wanted = request.GET.get("group", "")
         group_id = int(wanted) if wanted.isdigit() and int(wanted) in groups else None
         versions = list(rates.filter(group_id=group_id).order_by("-validity")[:HISTORY_ROWS])
@@ -191,30 +191,30 @@ def _moved(now: Decimal, before: Decimal | None) -> str:
 
 def step_chart(versions: Sequence[SwapRate], *, title: str) -> SafeString | str:
     """Long and short as steps over real time, with a zero line; the table below tells the same in figures."""
-    dated = [rate for rate in versions if rate.validity.lower is not None]
+    dated = [(rate.validity.lower, rate.validity.upper, rate) for rate in versions if rate.validity.lower is not None]
     if not dated:
         return ""
-    now = clock.now()
-    start = dated[0].validity.lower
-    end = max(now, dated[-1].validity.lower)
-    span = max((end - start).total_seconds(), 1.0)
-    values = [value for rate in dated for value in (rate.long, rate.short)]
+    start = dated[0][0]
+    end = max(clock.now(), dated[-1][0])
+    span = max(Decimal((end - start) // timedelta(seconds=1)), Decimal(1))
+    values = [value for _, _, rate in dated for value in (rate.long, rate.short)]
     low, high = min(Decimal(0), *values), max(Decimal(0), *values)
     reach = (high - low) or Decimal(1)
 
     def across(moment: datetime) -> str:
-        return f"{LEFT + (WIDTH - LEFT - 10) * (moment - start).total_seconds() / span:.1f}"
+        gone = Decimal((moment - start) // timedelta(seconds=1))
+        return f"{LEFT + (WIDTH - LEFT - 10) * gone / span:.1f}"
 
     def up(value: Decimal) -> str:
         return f"{10 + (high - value) / reach * (HEIGHT - BOTTOM - 20):.1f}"
 
     lines = []
     for side in ("long", "short"):
-        parts = []
-        for rate in dated:
-            until = min(rate.validity.upper or end, end)
+        parts: list[str] = []
+        for since, until, rate in dated:
             level = up(getattr(rate, side))
-            parts.append(f"{'L' if parts else 'M'}{across(rate.validity.lower)},{level} L{across(until)},{level}")
+            last = min(until, end) if until is not None else end
+            parts.append(f"{'L' if parts else 'M'}{across(since)},{level} L{across(last)},{level}")
         lines.append((side, " ".join(parts)))
     return format_html(
         '<svg class="bo-chart" viewBox="0 0 {w} {h}" role="img" aria-label="{title}, long and short over time"><line class="bo-axis" stroke="#8796a6" x1="{l}" x2="{r}" y1="{z}" y2="{z}"></line>'

@@ -144,7 +144,6 @@ def draft_of_row(row: SwapSheetRow, standing: Standing, sheet: SwapSheet) -> Rat
     mode = SwapMode(row.mode)
     if today is None:
         today = RateDraft(symbol_id=row.symbol_id)
-    given = {"lp_long": row.lp_long, "lp_short": row.lp_short}
     return replace(
         today,
         symbol_id=row.symbol_id,
@@ -153,7 +152,8 @@ def draft_of_row(row: SwapSheetRow, standing: Standing, sheet: SwapSheet) -> Rat
         long=row.long,
         short=row.short,
         source=f"{sheet.provider}, sheet {sheet.pk}"[:120],
-        **given,
+        lp_long=row.lp_long,
+        lp_short=row.lp_short,
     )
 
 

