@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -206,8 +207,7 @@ class PriceComplaintAdmin(DeskModelAdmin):
 
     view_capability = VIEW_PLATFORM
     list_display = (
-        "reference", "account_shown", "client_shown", "trade_shown", "disputed_shown", "state_shown", "decision_shown",
-        "cause_shown", "amount_shown", "opened_shown", "due_shown",
+        "reference", "account_shown", "client_shown", "trade_shown", "state_shown", "decision_shown", "amount_shown", "due_shown",
     )  # fmt: skip
     list_select_related = ("account", "client", "trade", "entity")
     list_filter = (DueFilter, "state", "decision", "cause", "disputed", "account__server")
@@ -306,7 +306,7 @@ def evidence_panel(complaint: PriceComplaint, actor: Actor) -> SafeString | str:
     provider, proposal = evidence.get("provider", {}), evidence.get("proposal") or {}
     side = "Ask" if evidence.get("client_buys") else "Bid"
     facts = [
-        ("Moment", evidence["at"][:23].replace("T", " ") + " UTC"),
+        ("Moment", f"{datetime.fromisoformat(evidence['at']):%Y-%m-%d %H:%M:%S.%f}"[:23] + " UTC"),
         ("Executed at", evidence.get("executed_price") or "unknown"),
         (f"{side} in force", evidence.get("price_in_force") or "none within half a minute"),
         ("Provider's price", provider.get("provider_price") or "not told"),
@@ -345,7 +345,7 @@ def ticks_panel(complaint: PriceComplaint, actor: Actor) -> SafeString | str:
         rows.append(
             format_html(
                 '<tr><td>{}</td><td>{}</td><td class="bo-num">{}</td><td class="bo-num">{}</td><td>{}</td></tr>',
-                tick["at"][11:23],
+                _time(tick["at"]),
                 tick["source"],
                 tick["bid"] or "",
                 tick["ask"] or "",
@@ -369,8 +369,13 @@ def _mark(at: str, complaint: PriceComplaint) -> SafeString:
         f"Deal at {complaint.evidence.get('executed_price')}: the disputed {Disputed(complaint.disputed).value} price"
     )
     return format_html(
-        '<tr class="bo-row-mark"><td>{}</td><td colspan="4"><strong>{}</strong></td></tr>', at[11:23], words
+        '<tr class="bo-row-mark"><td>{}</td><td colspan="4"><strong>{}</strong></td></tr>', _time(at), words
     )
+
+
+def _time(moment: str) -> str:
+    """A moment's time of day to the millisecond."""
+    return f"{datetime.fromisoformat(moment):%H:%M:%S.%f}"[:12]
 
 
 def _pair(bid: str | None, ask: str | None) -> str:

@@ -77,7 +77,8 @@ def _complaints(server: TradingServer) -> None:
         return
     lost = Trade.objects.filter(server=server, is_cancelled=False, profit__lt=0, open_price__isnull=False)
     trader = User.objects.filter(email="trader@demo.example").first()
-    own = lost.filter(account__client__user=trader).order_by("-closed_at").first() if trader else None
+    mine = Trade.objects.filter(account__client__user=trader, is_cancelled=False, open_price__isnull=False)
+    own = mine.order_by("profit").first() if trader else None
     if trader is not None and own is not None:
         open_complaint(
             trade_id=own.pk, disputed="closing", claimed_price=None, actor=actor_of_user(trader),

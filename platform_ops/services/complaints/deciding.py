@@ -219,7 +219,7 @@ def _preview(payload: Payload, actor: Actor) -> Impact:
         figures[f"By the rule, {complaint.currency}"] = payload["by_rule"] or "no price known"
     rows = [
         {
-            "Time": tick["at"][11:23],
+            "Time": tick["at"][11:23].partition("+")[0],
             "Source": tick["source"],
             "Bid": tick["bid"],
             "Ask": tick["ask"],
