@@ -15,6 +15,7 @@ def register() -> None:
         market,
         reconciliation,
         servers,
+        symbols,
         topics,
     )
 
@@ -27,6 +28,7 @@ def register() -> None:
         days,
         execution,
         servers,
+        symbols,
         topics,
         reconciliation,
     ):
