@@ -33,7 +33,7 @@ from platform_ops.gateways.mt5web.records import (
 from tests.peers import MANAGER_PASSWORD, Peer, Talk
 
 ZONE = ServerZone.parse("EET_US")
-LONGEST_SECONDS = 2.0
+LONGEST_SECONDS = 5.0
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30)
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.text(max_size=24), st.decimals(allow_nan=True, allow_infinity=True),
@@ -178,7 +178,7 @@ GOOD = f"DEAL_GET_BATCH|RETCODE=0 Done|\r\n[{json.dumps(RIGHT['deal'])}]"
 
 
 @given(data=st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_peer_that_sends_anything_ends_within_the_bound(hostile: Peer, data: st.DataObject) -> None:
     how = data.draw(st.sampled_from(["noise", "flipped", "cut", "repeated"]))
     noise = data.draw(st.binary(max_size=300))
@@ -196,11 +196,11 @@ def test_a_peer_that_sends_anything_ends_within_the_bound(hostile: Peer, data: s
         elif how == "cut":
             del whole[at % len(whole) :]
         else:
-            whole += whole
+            whole = whole * 2
         talk.raw(bytes(whole))
 
     hostile.play(script)
-    limits = Limits(connect_seconds=1.0, answer_seconds=0.5, answer_bytes=1 << 16)
+    limits = Limits(connect_seconds=1.0, answer_seconds=0.25, answer_bytes=1 << 16)
     gateway = Mt5WebGateway(
         peer=Address("LIVE-1", "127.0.0.1", hostile.port, "1000", MANAGER_PASSWORD, limits), zone=ZONE
     )

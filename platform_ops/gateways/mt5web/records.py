@@ -50,6 +50,9 @@ BY_MARKET_FLAG = 1
 MAX_TICKET = 2**63 - 1
 MAX_SESSIONS = 32
 MAX_POINTS = 10**9
+LARGEST_WRITTEN = Decimal("1e12")
+WRITTEN_DECIMALS = 10
+MOST_LOTS = Decimal("1e8")
 ENABLED_RIGHT, NO_TRADING_RIGHT, READ_ONLY_RIGHT = 0x1, 0x4, 0x200
 _ORDER_SIDES = {
     0: Side.BUY,
@@ -340,7 +343,7 @@ def _write_decimal(values: dict[str, Any], record: Record, name: str, value: Any
 def _write_lots(values: dict[str, Any], record: Record, name: str, value: Any) -> None:
     lots = Decimal(str(value))
     units = lots / VOLUME_EXT_UNIT
-    if lots < 0 or units != units.to_integral_value():
+    if not 0 <= lots < MOST_LOTS or units != units.to_integral_value():
         raise ValueError("no volume")
     values[_LOTS[name]] = str(int(lots / VOLUME_UNIT))
     values[f"{_LOTS[name]}Ext"] = str(int(units))
@@ -435,9 +438,9 @@ _WRITERS: dict[str, _Writer] = {
 
 def _plain(value: Any) -> str:
     number = Decimal(str(value))
-    if not number.is_finite():
-        raise ValueError("no number")
-    return format(number, "f")
+    if not number.is_finite() or abs(number) >= LARGEST_WRITTEN or number != round(number, WRITTEN_DECIMALS):
+        raise ValueError("no number that the server could keep")
+    return format(round(number, WRITTEN_DECIMALS).normalize() + ZERO, "f")
 
 
 def _points(record: Record) -> dict[str, Any]:
