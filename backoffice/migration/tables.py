@@ -89,6 +89,9 @@ _SCOPES: dict[str, str] = {
     " FROM platform_ops_ingestbatch batch JOIN platform_ops_tradingserver server ON server.id = batch.server_id"
     " WHERE server.entity_id = %(entity)s)",
     "platform_ops.FxReferenceRate": "TRUE",
+    # A provider's sheet and its change request concern the whole broker; the rates that came of it are taken along.
+    "platform_ops.SwapSheet": "FALSE",
+    "platform_ops.SwapSheetRow": "FALSE",
 }
 
 
