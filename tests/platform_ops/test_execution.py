@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client as Browser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backoffice.core.types import Actor
+from backoffice.core.types import Actor, Role
+from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput
 from platform_ops.checks import executions_are_of_their_server
 from platform_ops.gateways.types import DealReason, GatewayOrder, OrderState
@@ -28,6 +30,7 @@ from platform_ops.selectors.execution import (
 from platform_ops.services.execution import StoredOrders, store_orders
 from platform_ops.types import Side
 from tests.factories.platform import make_account, make_entity, make_server
+from tests.logins import log_in, make_user
 
 D = Decimal
 SYSTEM = Actor.system("test")
@@ -256,3 +259,44 @@ def test_a_filter_limits_server_symbol_and_time(server: TradingServer) -> None:
         ExecutionFilter.of(start=AT - timedelta(days=93), end=AT)
     with pytest.raises(InvalidInput):
         execution_rows(actor=SYSTEM, filters=DAY, group_by="client")
+
+
+@pytest.mark.django_db
+def test_the_board_and_the_api_show_the_entity_s_own_orders(server: TradingServer, client: Browser) -> None:
+    make_account(server=server, login="900")
+    foreign = make_server(entity=make_entity(), code="exec-foreign", platform="mt5")
+    make_account(server=foreign, login="900")
+    recent = clock.now() - timedelta(hours=2)
+    order = an_order(placed_at=recent, done_at=recent + timedelta(milliseconds=34))
+    for one in (server, foreign):
+        store_orders(server_id=one.pk, orders=[order])
+    log_in(client, make_user("po@broker.example", Role.PLATFORM_OPERATIONS, entities=(server.entity,)))
+
+    page = client.get("/desk/pages/platform_ops/execution_quality/", {"group_by": "server"})
+    export = client.get("/desk/pages/platform_ops/execution_quality/", {"export": "csv"})
+    wrong = client.get(
+        "/desk/pages/platform_ops/execution_quality/", {"from_day": "2026-01-01", "to_day": "2026-11-01"}
+    )
+    orders = client.get("/desk/platform_ops/orderexecution/")
+    figures = client.get("/api/v1/execution-quality/", {"group_by": "symbol"})
+    listed = client.get("/api/v1/order-executions/")
+    refused = client.get("/api/v1/execution-quality/", {"group_by": "client"})
+
+    assert "exec-live" in page.content.decode() and "exec-foreign" not in page.content.decode()
+    exported = b"".join(export).decode()
+    assert "exec-live" in exported and "exec-foreign" not in exported
+    assert "At most 92 days at once." in wrong.content.decode()
+    assert orders.status_code == 200
+    assert figures.json()["total"]["orders"] == 1
+    assert [row["key"] for row in figures.json()["rows"]] == ["EURUSD"]
+    assert [row["server"] for row in listed.json()["results"]] == ["exec-live"]
+    assert refused.status_code == 400
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", [Role.SALES, Role.TRADER, Role.IB, Role.MARKETING])
+def test_the_board_is_for_who_sees_the_platform(server: TradingServer, client: Browser, role: Role) -> None:
+    log_in(client, make_user("no@broker.example", role, entities=(server.entity,)))
+
+    assert client.get("/desk/pages/platform_ops/execution_quality/").status_code in (302, 403)
+    assert client.get("/api/v1/execution-quality/").status_code == 403

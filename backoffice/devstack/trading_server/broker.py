@@ -134,6 +134,11 @@ class Broker:
         """What the server's clock shows at an instant."""
         return (self.zone.to_local(at) - EPOCH) // timedelta(milliseconds=1)
 
+    def zone_minutes(self) -> int:
+        """How far the server's zone is ahead of UTC now, its summer time included."""
+        at = self._now()
+        return round((self.zone.to_local(at) - at.replace(tzinfo=None)) / timedelta(minutes=1))
+
     def local(self, msc: int) -> datetime:
         """A wall-clock count as a naive time."""
         return EPOCH + timedelta(milliseconds=msc)

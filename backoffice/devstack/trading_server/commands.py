@@ -100,9 +100,7 @@ def _time(context: Context, _request: Request) -> Answer:
 
 @command("TIME_GET")
 def _time_configuration(context: Context, _request: Request) -> Answer:
-    broker = context.dealing.broker
-    now = broker._now()
-    offset = (broker.msc_of(now) - int(now.timestamp() * 1000) + 500) // 60_000_000 * 60
+    offset = context.dealing.broker.zone_minutes()
     body = {"Daylight": "1", "DaylightState": "0", "TimeZone": str(offset), "TimeServer": "", "Days": []}
     return Answer(body=body)
 

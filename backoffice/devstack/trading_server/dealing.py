@@ -7,7 +7,6 @@ is kept as rejected history. Sides are seen from the client; slippage above zero
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -601,8 +600,3 @@ def _is_reached(order: Order, quote: Quote) -> bool:
     if order.type == BUY_STOP:
         return quote.ask >= order.price_order
     return quote.bid <= order.price_order
-
-
-def lots_of(positions: Iterable[Position]) -> Decimal:
-    """All their volume."""
-    return sum((position.lots for position in positions), ZERO)

@@ -434,6 +434,12 @@ def test_money_is_not_taken_beyond_what_is_free(dealing: Dealing) -> None:
     _prove_books(dealing.broker)
 
 
+def test_the_zone_is_told_in_minutes(dealing: Dealing, clock: Clock) -> None:
+    assert dealing.broker.zone_minutes() == 120
+    clock.at = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+    assert dealing.broker.zone_minutes() == 180
+
+
 def test_group_masks_choose_and_take_away() -> None:
     assert in_mask("demo\\a", "*")
     assert in_mask("demo\\a", "real\\*,demo\\*")
