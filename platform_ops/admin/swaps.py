@@ -20,18 +20,20 @@ from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import InvalidInput
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import (
-    badge,
     badge_column,
     computed,
     computed_column,
     moment_column,
     money,
+    money_column,
     money_html,
     number,
     number_column,
+    state,
     text,
     text_column,
 )
+from backoffice.ui.formats import format_decimal
 from backoffice.ui.navigation import register_page
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
@@ -162,11 +164,12 @@ class SwapRunAdmin(DeskModelAdmin):
     made_shown = moment_column("created_at", title="Run at", order="created_at")
 
 
-def _money_of_run(run: SwapRun) -> SafeString | str:
+def _money_of_run(run: SwapRun) -> str:
     rows = list(run.figures.get("money", {}).items())
-    return format_html_join(" · ", "{}", ((_amount(parts.get("swap", "0"), code),) for code, parts in rows[:3])) + (
-        f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-    )
+    shown = [
+        f"{format_decimal(Decimal(parts.get('swap', '0')), Currency.of(code).digits)} {code}" for code, parts in rows
+    ]
+    return " · ".join(shown[:4]) + (f" and {len(rows) - 4} more" if len(rows) > 4 else "")
 
 
 def _amount(value: str, currency: str) -> SafeString:
@@ -197,7 +200,7 @@ def run_panel(run: SwapRun, actor: Actor) -> SafeString | str:
         '<th scope="col" class="bo-num">Provider’s swap</th><th scope="col" class="bo-num">Broker keeps</th></tr></thead>'
         '<tbody>{}</tbody></table><table class="bo-table"><thead><tr><th scope="col">Lines</th>'
         '<th scope="col" class="bo-num">Count</th></tr></thead><tbody>{}</tbody></table>'
-        '<p><a href="{}">All lines of the day, each with its formula</a></p>',
+        '<p><a class="bo-link" href="{}">All lines of the day, each with its formula</a></p>',
         money_rows,
         causes,
         link,
@@ -239,16 +242,20 @@ class SwapLinesPage(DeskTablePage):
     empty_text = "No lines here. Choose another day or server; lines are written by the rollover of each business day."
     columns = (
         text("day", title="Day"),
-        text("account.login", title="Account"),
+        text("account__login", title="Account"),
         text("position_ticket", title="Position"),
-        text("term.server_symbol.name", title="Symbol"),
+        text("term__server_symbol__name", title="Symbol"),
         computed(lambda row: "Buy" if row.term.side > 0 else "Sell", title="Side"),
         number("volume_lots", title="Lots", digits=2),
         computed(lambda row: f"{row.term.nights.normalize():f}", title="Nights", is_numeric=True),
-        money("swap", currency="term.currency", title="Swap"),
-        money("dividend", currency="term.currency", title="Dividend"),
-        money("fee", currency="term.currency", title="Fee"),
-        badge("cause_words", title="Why", tones={CAUSE_WORDS[cause]: tone for cause, tone in CAUSE_TONES.items()}),
+        money("swap", currency="term__currency", title="Swap"),
+        money("dividend", currency="term__currency", title="Dividend"),
+        money("fee", currency="term__currency", title="Fee"),
+        state(
+            lambda row: row.cause_words,
+            title="Why",
+            tones={CAUSE_WORDS[cause]: tone for cause, tone in CAUSE_TONES.items()},
+        ),
         computed(lambda row: formula_of(row), title="Formula"),
     )
 
@@ -321,13 +328,11 @@ class SwapBreakAdmin(DeskModelAdmin):
     empty_text = "No differences: what the servers charged is what our lines say."
 
     account_shown = text_column("account", title="Account", order="account__login")
-    symbol_shown = text_column("server_symbol.name", title="Symbol")
+    symbol_shown = text_column("server_symbol__name", title="Symbol")
     nights_shown = number_column("nights", title="Nights", digits=0)
-    theirs_shown = computed_column(lambda row: money_html(row.theirs, row.currency), title="Charged", is_numeric=True)
-    ours_shown = computed_column(lambda row: money_html(row.ours, row.currency), title="Due", is_numeric=True)
-    gap_shown = computed_column(
-        lambda row: money_html(row.difference, row.currency), title="Difference", is_numeric=True
-    )
+    theirs_shown = money_column("theirs", currency="currency", title="Charged")
+    ours_shown = money_column("ours", currency="currency", title="Due")
+    gap_shown = money_column("difference", currency="currency", title="Difference")
     state_shown = badge_column("state", title="State", tones=BREAK_TONES)
 
 
@@ -347,7 +352,7 @@ class SwapChargeAdmin(DeskModelAdmin):
 
     account_shown = text_column("account", title="Account", order="account__login")
     kind_shown = computed_column(lambda row: row.get_kind_display().capitalize(), title="Kind")
-    amount_shown = computed_column(lambda row: money_html(row.amount, row.currency), title="Amount", is_numeric=True)
+    amount_shown = money_column("amount", currency="currency", title="Amount")
     state_shown = badge_column("state", title="State", tones=CHARGE_TONES)
 
 
@@ -456,7 +461,7 @@ class DividendAdmin(DeskModelAdmin):
     object_actions = (ApproveDividend, RejectDividend)
     empty_text = "No dividends yet. Add one with the button above; another person approves it."
 
-    symbol_shown = text_column("symbol.code", title="Symbol", order="symbol__code")
+    symbol_shown = text_column("symbol__code", title="Symbol", order="symbol__code")
     adjusted_shown = computed_column(
         lambda row: f"{adjusted_on(row.symbol_id, row.ex_date):%a %Y-%m-%d}", title="Adjusted at the cut of"
     )
@@ -584,10 +589,7 @@ class SwapFreePolicyAdmin(DeskModelAdmin):
     symbols_shown = computed_column(lambda row: str(row.symbol_group or "All"), title="Symbols")
     grace_shown = number_column("grace_nights", title="Free nights", digits=0)
     after_shown = computed_column(lambda row: row.get_after_grace_display(), title="Afterwards")
-    fee_shown = computed_column(
-        lambda row: money_html(row.fee_per_lot, row.fee_currency) if row.after_grace == "fee" else "",
-        title="Fee per lot and night", is_numeric=True,
-    )  # fmt: skip
+    fee_shown = money_column("fee_per_lot", currency="fee_currency", title="Fee per lot and night")
     from_shown = computed_column(
         lambda row: f"{row.validity.lower:%Y-%m-%d}" if row.validity.lower else "", title="From"
     )

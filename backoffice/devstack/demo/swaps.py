@@ -15,7 +15,7 @@ from platform_ops.services.swaps.settings import set_swap_setting
 COMPUTED_DAYS = 8
 """Business days whose rollovers the demo has; the servers' own charges of earlier ones are taken as they are."""
 TOLERANCE = Decimal("2.50")
-"""The demo's servers convert a position's whole swap at its closing, ours every night; the difference is small."""
+"""The demo's servers convert a position's whole swap at its closing and round once, ours every night; the rest is small."""
 
 
 def set_up_rollovers(seeding: Seeding) -> None:
@@ -30,6 +30,7 @@ def set_up_rollovers(seeding: Seeding) -> None:
             channel="books",
             starts_on=first,
             tolerance=TOLERANCE,
+            rounds_point_value_first=False,
             actor=seeding.actor,
             reason="Demo: the servers charge, we prove it",
         )
