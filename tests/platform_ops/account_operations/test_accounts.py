@@ -91,7 +91,7 @@ def test_an_opening_whose_answer_is_lost_opens_one_account(ground: Ground, fault
     ground.live.fault(fault, commands="USER_ADD", times=1)
     operation = carry_out(operation_id=open_one(ground).pk).operation
     assert operation.state == "found"
-    assert TradingAccount.objects.filter(client=ground.client).count() == 2
+    assert TradingAccount.objects.filter(client=ground.client).count() == 3
     assert account_on_server(ground, operation.login).comment == operation.reference
 
 

@@ -18,6 +18,7 @@ from backoffice.kernel.errors import Conflict, Denied, IllegalTransition, Invali
 from funding.models import TradingResultLine
 from funding.services.trading_results import post_trading_results
 from ib.models import CommissionLine
+from platform_ops.account_checks import cancellations_are_whole
 from platform_ops.models import BalanceOperation, PriceComplaint, ServerOperation, Trade, TradeCancellation
 from platform_ops.selectors.complaints import complaints_by_cause
 from platform_ops.services.account_operations import carry_out_due
@@ -218,13 +219,20 @@ def test_a_cancelled_trade_counts_as_nothing_and_its_commission_is_taken_back(ca
     assert_books_hold()
     # The server goes on telling of the trade as it was, and a rebuild reads everything anew: it stays cancelled
     case.feed()
-    case.feed(loss="-481")
     rebuild_projections(server_id=case.world.broker.server.pk, actor=SYSTEM)
     case.trade.refresh_from_db()
     assert case.trade.is_cancelled and TradeCancellation.objects.count() == 1
     work_until_idle()
     assert booked(case.world.direct) == 0
     assert_books_hold()
+    # Corrected on the server afterwards, it stays cancelled; that the correction no longer undoes it is told by the books
+    case.feed(loss="-481")
+    case.trade.refresh_from_db()
+    assert case.trade.is_cancelled
+    work_until_idle()
+    assert booked(case.world.direct) == 0
+    (row,) = cancellations_are_whole().rows
+    assert row["problem"] == "the correction is not what the trade moved"
 
 
 def test_a_rejection_moves_nothing_and_is_told(case: Case) -> None:
