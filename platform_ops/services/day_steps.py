@@ -14,6 +14,7 @@ from django.db.models import Count, Q, Sum
 from backoffice.kernel.business_day import day_bounds, previous_business_day
 from backoffice.kernel.errors import Conflict, MissingRate
 from platform_ops.models import BalanceOperation, BusinessDay, StatementImport, Trade, TradingAccount
+from platform_ops.selectors.servers import followed_until
 from platform_ops.services.reconciliation import prove_reconciled
 from platform_ops.services.swaps.day_step import swaps_of_business_day
 
@@ -29,6 +30,13 @@ def prove_deals_complete(business_day: BusinessDay) -> dict[str, Any]:
     if waiting:
         raise Conflict(f"{waiting} statement files are still being imported.", code="imports_running", waiting=waiting)
     start, end = day_bounds(business_day.day)
+    read_until = followed_until(server_id=business_day.server_id)
+    if read_until is not None and read_until < end:
+        raise Conflict(
+            f"{business_day.server} was read until {read_until:%Y-%m-%d %H:%M} UTC only: deals of the day may be missing.",
+            code="not_read_to_its_end",
+            read_until=read_until.isoformat(),
+        )
     disagreeing = list(
         imports.filter(state=StatementImport.State.STORED, as_of__gte=start, as_of__lt=end, matches_statement=False)
         .order_by("file_name")

@@ -11,8 +11,11 @@ import pytest
 from backoffice.core.books import verify_books
 from backoffice.core.models import WorkItem
 from backoffice.kernel import clock
+from backoffice.kernel.business_day import business_day_of, day_bounds, previous_business_day
+from backoffice.kernel.errors import Conflict
 from platform_ops.models import (
     BalanceOperation,
+    BusinessDay,
     Deal,
     OrderExecution,
     Position,
@@ -24,6 +27,7 @@ from platform_ops.models import (
     TradingServer,
 )
 from platform_ops.selectors.servers import followed_until
+from platform_ops.services.day_steps import prove_deals_complete
 from platform_ops.services.sync import follow_once, look_back
 from platform_ops.services.sync import state as sync_state
 from platform_ops.services.sync.work import SERVER_ANSWERS, SERVER_CLOCK, SERVER_UNREACHABLE, SYNC_GAP
@@ -376,3 +380,19 @@ def test_a_server_that_nobody_follows_is_somebodys_work(server: TradingServer, s
 
     item = WorkItem.objects.get(kind=SERVER_UNREACHABLE)
     assert "followed by no process" in item.title
+
+
+def test_a_day_is_not_complete_before_its_last_deal_was_read(server: TradingServer, simulated: RunningServer) -> None:
+    follow_once(server_id=server.pk)
+    today = business_day_of(clock.now())
+    yesterday = previous_business_day(previous_business_day(today))
+    day = BusinessDay(server=server, entity=server.entity, day=yesterday)
+    end = day_bounds(yesterday)[1]
+    gap = SyncGap.objects.create(server=server, from_at=end - timedelta(hours=2), to_at=end - timedelta(hours=1))
+
+    with pytest.raises(Conflict) as caught:
+        prove_deals_complete(day)
+
+    assert caught.value.code == "not_read_to_its_end"
+    gap.delete()
+    assert prove_deals_complete(day)["trades"] == 0
