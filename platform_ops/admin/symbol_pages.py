@@ -427,7 +427,7 @@ def _servers(symbol: Symbol, standing: SymbolSpec | None, actor: Actor) -> list[
     named = visible_to(ServerSymbol.objects.select_related("server", "stated_terms"), actor).filter(symbol=symbol)
     for row in named.order_by("server__code", "name"):
         stated = getattr(row, "stated_terms", None)
-        drifts = [
+        drifts: list[dict[str, Any]] = [
             {
                 "row": drift,
                 "label": LABELS[drift.field],

@@ -25,7 +25,7 @@ def term_field(term: Term, *, is_override: bool = False) -> serializers.Field[An
     if term.help:
         given["help_text"] = term.help
     if term.kind is TermKind.WHOLE:
-        return serializers.IntegerField(min_value=int(term.least), max_value=int(min(term.most, 2**31 - 1)), **given)
+        return serializers.IntegerField(min_value=int(term.least), max_value=min(int(term.most), 2**31 - 1), **given)
     if term.kind is TermKind.CHOICE:
         assert term.choices is not None
         names = ", ".join(f"{item.value} {item.name.lower()}" for item in term.choices)

@@ -108,7 +108,7 @@ def read_holidays(text: str) -> list[HolidayDraft]:
 
     Raises InvalidInput, naming row and field; nothing is read half.
     """
-    drafts = []
+    drafts: list[HolidayDraft] = []
     for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].lower() == "day":

@@ -77,8 +77,8 @@ def add_rule(*, server_id: int | None, position: int, rule: NameRule, actor: Act
 def remove_rule(*, rule_id: int, actor: Actor, reason: str) -> None:
     """Takes a rule away. Names that it mapped stay mapped: each says which rule found its symbol."""
     authorise(actor, MANAGE_CATALOGUE)
-    row = get_visible(SymbolNameRule.objects.all(), actor, pk=rule_id)
-    row = SymbolNameRule.objects.select_for_update(of=("self",)).select_related("server").filter(pk=row.pk).first()
+    visible = get_visible(SymbolNameRule.objects.all(), actor, pk=rule_id)
+    row = SymbolNameRule.objects.select_for_update(of=("self",)).select_related("server").filter(pk=visible.pk).first()
     if row is None:
         raise NotFound("No such rule.", rule_id=rule_id)
     audit.record(
