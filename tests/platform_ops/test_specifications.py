@@ -34,9 +34,7 @@ class Market:
     def __init__(self) -> None:
         self.server = platform.make_server()
         self.symbol = platform.make_symbol(f"E{platform.number()}USD", base_asset="EUR", profit_currency="USD")
-        platform.make_spec(
-            self.symbol, swap_long=Decimal("-6.5"), swap_short=Decimal("2.1"), leverage_maximum=100
-        )
+        platform.make_spec(self.symbol, swap_long=Decimal("-6.5"), swap_short=Decimal("2.1"), leverage_maximum=100)
         named = platform.make_server_symbol(self.server, self.symbol.code, self.symbol)
         for side, lots, leverage in ((Side.BUY, "2", 500), (Side.SELL, "1", 50)):
             account = platform.make_account(self.server, leverage=leverage)
