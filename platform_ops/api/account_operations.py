@@ -26,7 +26,6 @@ from platform_ops.services import complaints
 from platform_ops.types import DealKind
 
 _MONEY_NAMES = sorted(kind.name.lower() for kind in MONEY_KINDS)
-_REASON = {"max_length": 400}
 
 
 class OperationSerializer(serializers.ModelSerializer[ServerOperation]):
@@ -59,7 +58,7 @@ class OpeningSerializer(StrictSerializer):
     offer = VisibleField(slug_field="id", queryset=AccountOffer.objects.all())
     is_demo = serializers.BooleanField(default=False)
     leverage = serializers.IntegerField(min_value=1, max_value=3000)
-    reason = serializers.CharField(**_REASON)
+    reason = serializers.CharField(max_length=400)
 
 
 class MoneySerializer(StrictSerializer):
@@ -69,7 +68,7 @@ class MoneySerializer(StrictSerializer):
     operation = serializers.ChoiceField(choices=_MONEY_NAMES)
     amount = serializers.DecimalField(max_digits=20, decimal_places=8)
     comment = serializers.CharField(max_length=16, required=False, allow_blank=True, default="")
-    reason = serializers.CharField(**_REASON)
+    reason = serializers.CharField(max_length=400)
 
 
 class ChangeSerializer(StrictSerializer):
@@ -79,7 +78,7 @@ class ChangeSerializer(StrictSerializer):
     group = VisibleField(slug_field="id", queryset=AccountGroup.objects.all(), required=False)
     leverage = serializers.IntegerField(min_value=1, max_value=3000, required=False)
     access = serializers.ChoiceField(choices=["active", "read_only", "closed"], required=False)
-    reason = serializers.CharField(**_REASON)
+    reason = serializers.CharField(max_length=400)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Exactly one."""

@@ -16,6 +16,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import Conflict, InvalidInput
+from backoffice.kernel.money import round_money
 from platform_ops.account_permissions import DECIDE_COMPLAINTS, HANDLE_COMPLAINTS
 from platform_ops.models import CurrentDeal, PriceComplaint, Trade, TradeCancellation
 from platform_ops.rules.complaints import Cause, ComplaintState, Decision, Disputed, next_state, proposed_amount
@@ -112,7 +113,7 @@ def opening_share(trade: Trade) -> Decimal:
         return Decimal(0)
     paid = opened["commission"] + opened["fee"]
     share = paid * min(trade.volume_lots / opened["lots"], Decimal(1))
-    return round(share, Currency.of(trade.currency).digits)
+    return round_money(share, Currency.of(trade.currency).digits)
 
 
 def _payload(
