@@ -71,6 +71,7 @@ _SHARED = frozenset(
         "platform_ops.Quote",
         "platform_ops.DailyPrice",
         "platform_ops.FxReferenceRate",
+        "platform_ops.DividendEvent",
         "reports.SigningKey",
         "ib.RateCardVersion",
     }
@@ -78,6 +79,10 @@ _SHARED = frozenset(
 """Belong to no legal entity: an export of one entity holds them whole."""
 
 _PARTNERS = "SELECT id FROM ib_partner WHERE entity_id = %(entity)s"
+_GROUPS = (
+    "SELECT account_group.id FROM platform_ops_accountgroup account_group"
+    " JOIN platform_ops_tradingserver server ON server.id = account_group.server_id WHERE server.entity_id = %(entity)s"
+)
 _SCOPES: dict[str, str] = {
     "core.LegalEntity": "id = %(entity)s",
     "core.User": "id IN (SELECT user_id FROM core_user_entities WHERE legalentity_id = %(entity)s"
@@ -89,6 +94,10 @@ _SCOPES: dict[str, str] = {
     " FROM platform_ops_ingestbatch batch JOIN platform_ops_tradingserver server ON server.id = batch.server_id"
     " WHERE server.entity_id = %(entity)s)",
     "platform_ops.FxReferenceRate": "TRUE",
+    "platform_ops.SwapRate": f"group_id IS NULL OR group_id IN ({_GROUPS})",
+    "platform_ops.SwapFreePolicy": f"group_id IN ({_GROUPS}) OR account_type_id IN (SELECT id FROM platform_ops_accounttype"
+    " WHERE entity_id = %(entity)s) OR account_id IN (SELECT account.id FROM platform_ops_tradingaccount account"
+    " JOIN platform_ops_tradingserver server ON server.id = account.server_id WHERE server.entity_id = %(entity)s)",
     # A provider's sheet and its change request concern the whole broker; the rates that came of it are taken along.
     "platform_ops.SwapSheet": "FALSE",
     "platform_ops.SwapSheetRow": "FALSE",
