@@ -283,7 +283,14 @@ def _short(told: Mapping[str, str], fields: Sequence[str]) -> str:
     names = [name for name in fields if name in told] or [
         name for name in ("symbol", "side", "kind", "volume_lots", "price", "balance", "profit") if told.get(name)
     ]
-    return ", ".join(f"{name.replace('_', ' ')} {told[name]}" for name in names[:4])
+    return ", ".join(f"{name.replace('_', ' ')} {_shown(told[name])}" for name in names[:4])
+
+
+def _shown(value: str) -> str:
+    """A figure with its thousands apart; everything else as it is."""
+    whole, dot, decimals = value.partition(".")
+    is_figure = bool(dot) and whole.removeprefix("-").isdigit() and decimals.isdigit()
+    return f"{int(whole):,}{dot}{decimals}" if is_figure and whole not in ("-0", "0") else value
 
 
 @admin.register(ReconciliationBreak)
@@ -314,7 +321,7 @@ class ReconciliationBreakAdmin(DeskModelAdmin):
         "server",
         "account",
         "login",
-        "ticket",
+        "ticket_shown",
         "state",
         "amount_shown",
         "cause",
@@ -394,12 +401,12 @@ def both_sides_panel(one: ReconciliationBreak, actor: Actor) -> SafeString | str
     }
     rows = format_html_join(
         "",
-        '<tr><th scope="row">{}</th><td class="bo-num">{}</td><td class="bo-num">{}</td><td>{}</td></tr>',
+        '<tr><td>{}</td><td class="bo-num">{}</td><td class="bo-num">{}</td><td>{}</td></tr>',
         (
             (
                 name.replace("_", " ").capitalize(),
-                one.ours.get(name, EMPTY) or EMPTY,
-                one.theirs.get(name, EMPTY) or EMPTY,
+                _shown(one.ours.get(name, "")) or EMPTY,
+                _shown(one.theirs.get(name, "")) or EMPTY,
                 badge_html("differs", "bad") if name in differing else "",
             )
             for name in names
@@ -456,7 +463,7 @@ def register() -> None:
     )
     register_page(
         "platform_ops",
-        "Differences",
+        "Breaks",
         "admin:platform_ops_reconciliationbreak_changelist",
         VIEW_PLATFORM,
         13,
