@@ -260,14 +260,17 @@ class ChangeLeverage(AccountAction):
         )
 
 
+ACCESS_WORDS = {
+    "active": "Active: logs in and trades",
+    "read_only": "Read only: logs in, does not trade",
+    "closed": "Closed: neither",
+}
+
+
 class AccessForm(forms.Form):
     """What the account may do."""
 
-    access = forms.ChoiceField(
-        choices=[("active", "Active: logs in and trades"), ("read_only", "Read only: logs in, does not trade"),
-                 ("closed", "Closed: neither")],
-        label="Access",
-    )  # fmt: skip
+    access = forms.ChoiceField(choices=list(ACCESS_WORDS.items()), label="Access")
     reason = reason_field()
 
 
@@ -292,7 +295,7 @@ class ChangeAccess(AccountAction):
             ("Account", str(self.target)),
             (
                 "Access",
-                f"{self.target.get_status_display()} → {dict(self.form_class.base_fields['access'].choices)[data['access']]}",
+                f"{self.target.get_status_display()} → {ACCESS_WORDS[data['access']]}",
             ),  # type: ignore[attr-defined]
         ]
 

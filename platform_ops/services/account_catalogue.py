@@ -98,7 +98,7 @@ def define_offer(
     for name, amount in (("minimum_deposit", minimum_deposit), ("demo_balance", demo_balance)):
         if not amount.is_finite() or amount < 0 or amount != round(amount, code.digits):
             raise InvalidInput("An amount of the currency, not below zero.", field=name, value=str(amount))
-    groups = {}
+    groups: dict[str, AccountGroup | None] = {}
     for name, group_id, is_demo in (("live_group", live_group_id, False), ("demo_group", demo_group_id, True)):
         if group_id is None:
             groups[name] = None
