@@ -36,23 +36,28 @@ class Address:
 
 def floor_of_the_demo(source: random.Random, *, say: Callable[[str], None]) -> Floor | None:
     """The floor of the demo's MT5 server, or None where that is not connected over the wire."""
-    connection = (
-        ServerConnection.objects.filter(server__code=SERVER_CODE, kind=ServerConnection.Kind.MT5_WEB, is_enabled=True)
-        .select_related("server")
-        .first()
-    )
-    if connection is None or not connection.login.isdecimal():
+    address = address_of_the_demo()
+    if address is None:
         return None
-    logins = TradingAccount.objects.filter(server=connection.server, client__isnull=False, status="active")
-    symbols = ServerSymbol.objects.filter(server=connection.server, symbol__isnull=False)
+    logins = TradingAccount.objects.filter(server__code=SERVER_CODE, client__isnull=False, status="active")
+    symbols = ServerSymbol.objects.filter(server__code=SERVER_CODE, symbol__isnull=False)
     return Floor(
         source,
-        server_id=connection.server_id,
-        address=Address(connection.host, connection.port or 0, int(connection.login), connection.password or ""),
+        address=address,
         logins=[int(login) for login in logins.values_list("login", flat=True) if login.isdecimal()],
         names=dict(symbols.values_list("symbol__code", "name")),
         say=say,
     )
+
+
+def address_of_the_demo() -> Address | None:
+    """Where the demo's MT5 server is now; another start may have put it elsewhere."""
+    found = ServerConnection.objects.filter(
+        server__code=SERVER_CODE, kind=ServerConnection.Kind.MT5_WEB, is_enabled=True
+    ).first()
+    if found is None or not found.login.isdecimal():
+        return None
+    return Address(found.host, found.port or 0, int(found.login), found.password or "")
 
 
 class Floor:
@@ -62,20 +67,18 @@ class Floor:
         self,
         source: random.Random,
         *,
-        server_id: int,
         address: Address,
         logins: Sequence[int],
         names: Mapping[str, str],
         say: Callable[[str], None],
     ) -> None:
         self.random = source
-        self.server_id = server_id
         self.address = address
         self.logins = logins
         self.names = names
         self.say = say
         self._terminal: Terminal | None = None
-        self._is_away = False
+        self.is_away = False
 
     def step(self, *, quotes: Mapping[str, tuple[Decimal, Decimal]], openings: Iterable[str], closings: int) -> int:
         """Moves the server's prices (by house symbol), opens in the named symbols, closes so many; how many were done."""
@@ -108,14 +111,14 @@ class Floor:
                 address.host, address.port, login=address.login, password=address.password, timeout=TERMINAL_SECONDS
             )
             self.say("floor: the trading server answers")
-            self._is_away = False
+            self.is_away = False
         return self._terminal
 
     def _lose(self, error: Exception) -> None:
         self.close()
-        if not self._is_away:
+        if not self.is_away:
             self.say(f"floor: the trading server is away: {error}")
-        self._is_away = True
+        self.is_away = True
 
     def _open(self, terminal: Terminal, symbol: str) -> int:
         if not self.logins:

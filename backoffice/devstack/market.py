@@ -26,7 +26,7 @@ from backoffice.devstack.demo.feeds import DemoFeeds
 from backoffice.devstack.demo.history import server_symbol_name
 from backoffice.devstack.demo.prices import MINUTES_PER_YEAR
 from backoffice.devstack.demo.trading import SERVER_CODE
-from backoffice.devstack.floor import Floor, floor_of_the_demo
+from backoffice.devstack.floor import Floor, address_of_the_demo, floor_of_the_demo
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import business_day_of
 from backoffice.kernel.currency import Currency
@@ -110,8 +110,8 @@ class Market:
         """What happens on the simulated server in this step; nothing while it is not there."""
         if not self.over_the_wire:
             return 0
-        if self.floor is None and self.steps % STEPS_BETWEEN_LOOKS == 0:
-            self.floor = floor_of_the_demo(self.random, say=self.say)
+        if self.steps % STEPS_BETWEEN_LOOKS == 0:
+            self._look_for_the_floor()
         self.steps += 1
         if self.floor is None:
             return 0
@@ -124,6 +124,13 @@ class Market:
             openings=openings,
             closings=_poisson(self.random, CLOSINGS_PER_STEP * WIRE_SHARE),
         )
+
+    def _look_for_the_floor(self) -> None:
+        """The server may be set up after the market has started, and stand elsewhere after another start."""
+        if self.floor is None:
+            self.floor = floor_of_the_demo(self.random, say=self.say)
+        elif self.floor.is_away:
+            self.floor.address = address_of_the_demo() or self.floor.address
 
     def _first_tickets(self) -> dict[int, int]:
         used = dict(Deal.objects.values_list("server_id").annotate(last=Max("ticket")).values_list("server_id", "last"))

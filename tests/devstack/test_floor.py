@@ -16,7 +16,6 @@ def _floor(server: RunningServer, said: list[str]) -> Floor:
     address = Address(server.host, server.port, MANAGER_LOGIN, MANAGER_PASSWORD)
     return Floor(
         random.Random(4),
-        server_id=1,
         address=address,
         logins=[HEDGING_LOGIN],
         names={"EURUSD": "EURUSD"},
