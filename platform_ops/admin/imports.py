@@ -75,7 +75,7 @@ class UploadForm(forms.Form):
     )
     statements = SeveralFilesField(
         label="Statements",
-        help_text="MT4 Statement or DetailedStatement (.htm), MT5 history report (.xlsx), deals as CSV.",
+        help_text="MT4 Statement or DetailedStatement (.htm), MT5 history report (.xlsx, .html), MT5 client API export (.xlsx), CSV.",
     )
 
     def clean(self) -> dict[str, Any]:

@@ -18,11 +18,15 @@ _SILENT_TAGS = frozenset({"style", "script", "title"})
 
 @dataclass(frozen=True, slots=True)
 class HtmlCell:
-    """`text` and `title` are clean, single-spaced text; `span` is the number of columns the cell covers."""
+    """`text` and `title` are clean, single-spaced text; `span` is the number of columns the cell covers.
+
+    `is_hidden` cells carry the class that reports hide cells with.
+    """
 
     text: str
     title: str
     span: int
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class _RowParser(HTMLParser):
         self._cell_text: list[str] | None = None
         self._cell_title = ""
         self._cell_span = 1
+        self._cell_hidden = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _SILENT_TAGS:
@@ -88,6 +93,7 @@ class _RowParser(HTMLParser):
             named = dict(attrs)
             self._cell_text = []
             self._cell_title = named.get("title") or ""
+            self._cell_hidden = "hidden" in (named.get("class") or "").split()
             span = named.get("colspan") or "1"
             self._cell_span = int(span) if span.isascii() and span.isdigit() and len(span) < 3 else 1
 
@@ -126,6 +132,7 @@ class _RowParser(HTMLParser):
                 text=clean_text(self._finish(raw)),
                 title=clean_text(self._finish(self._cell_title[:MAX_CELL_TEXT])),
                 span=self._cell_span,
+                is_hidden=self._cell_hidden,
             )
         )
         self._cell_text = None

@@ -63,7 +63,7 @@ _ORDER_VOLUME = re.compile(r"(\S.*?) ?/ ?(\S.*)")
 _MARGIN_MODES = {"hedge": True, "hedging": True, "netting": False, "exchange": False}
 
 
-def read_mt5_rows(rows: Sequence[SheetRow]) -> Statement:
+def read_mt5_rows(rows: Sequence[SheetRow], kind: StatementFormat = StatementFormat.MT5_REPORT) -> Statement:
     """Read an MT5 report from its rows. Raises InvalidInput with row and field for whatever cannot be read."""
     report = _split(rows)
     facts = _read_facts(report.facts)
@@ -89,7 +89,7 @@ def read_mt5_rows(rows: Sequence[SheetRow]) -> Statement:
     records = _records(deals, links)
     last_moments = [*(deal.time for deal in deals), *(mark.open_time for mark in marks)]
     return Statement(
-        format=StatementFormat.MT5_REPORT,
+        format=kind,
         platform=Platform.MT5,
         account=facts.account,
         name=facts.name,

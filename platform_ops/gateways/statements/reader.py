@@ -8,7 +8,8 @@ from platform_ops.gateways.statements.encoding import decode_text
 from platform_ops.gateways.statements.mt4 import looks_like_mt4, read_mt4
 from platform_ops.gateways.statements.mt5 import read_mt5_rows
 from platform_ops.gateways.statements.mt5_api import columns_of, read_mt5_api
-from platform_ops.gateways.statements.types import Statement
+from platform_ops.gateways.statements.mt5_html import looks_like_mt5_html, rows_of_html
+from platform_ops.gateways.statements.types import Statement, StatementFormat
 from platform_ops.gateways.statements.workbook import is_archive, read_first_sheet
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -41,8 +42,10 @@ def _read(data: bytes) -> Statement:
         return read_deals_csv(text)
     if looks_like_mt4(text):
         return read_mt4(text, finish)
+    if looks_like_mt5_html(text):
+        return read_mt5_rows(rows_of_html(text, finish), StatementFormat.MT5_HTML)
     raise InvalidInput(
-        "The file is not a trading statement: neither an MT4 statement (HTML), nor an MT5 history report (XLSX), "
+        "The file is not a trading statement: neither an MT4 statement (HTML), nor an MT5 history report (XLSX, HTML), "
         "nor an export of the MT5 client's API (XLSX), nor a deals CSV.",
         row=None,
         field="file",
