@@ -55,6 +55,7 @@ def tables_with_rows() -> set[str]:
         ),
         ("ingest", {"ingest: deals only", "ingest: deals, trades, positions", "ingest: all duplicates"}),
         ("exposure", {"exposure of 20,000 positions"}),
+        ("swap", {"swap: rollover of every open position", "swap: the same day again"}),
         ("streams", {"an announcement to 60 streams"}),
     ],
 )
