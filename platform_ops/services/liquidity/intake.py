@@ -159,8 +159,8 @@ def bring_up_to_date(provider: LiquidityProvider, order_ids: Iterable[str], inta
         return
     reports = _reports(provider, wanted)
     standing: dict[tuple[str, int], LiquidityFill] = {}
-    for fill in LiquidityFill.objects.filter(provider=provider, order_id__in=wanted).order_by("revision"):
-        standing[fill.order_id, fill.number] = fill
+    for row in LiquidityFill.objects.filter(provider=provider, order_id__in=wanted).order_by("revision"):
+        standing[row.order_id, row.number] = row
     names = Names(provider)
     changed: list[LiquidityFill] = []
     problems: dict[str, list[str]] = {}
