@@ -23,7 +23,9 @@ from backoffice.devstack.process import Child, log_tail, stop
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAKE_SECONDS = 0.25
-RENEWAL_PAUSE_SECONDS = 5.0
+RENEWAL_PAUSE_SECONDS = 20.0
+"""Long enough for whoever follows the dead one to notice that it is away."""
+
 MOST_RENEWALS = 50
 
 
