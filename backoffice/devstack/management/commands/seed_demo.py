@@ -17,6 +17,7 @@ from backoffice.devstack.demo.entities import write_entities
 from backoffice.devstack.demo.feeds import seed as seed_feeds
 from backoffice.devstack.demo.history import write_history
 from backoffice.devstack.demo.identity import write_sign_ins
+from backoffice.devstack.demo.liquidity import write_liquidity
 from backoffice.devstack.demo.messages import write_messages
 from backoffice.devstack.demo.migration import give_example
 from backoffice.devstack.demo.seed import write_world
@@ -64,6 +65,7 @@ class Command(BaseCommand):
         write_sign_ins()
         self._say("three feeds of prices")
         seed_feeds(actor=Actor.system("seed_demo"), now=clock.now())
+        write_liquidity(seeding)
         self._say("mails, wishes and papers of some clients")
         write_messages(actor=Actor.system("seed_demo"))
         self._say("a package of a house that is taken over")
