@@ -20,6 +20,8 @@ class Bars:
     low: Whole
     close: Whole
     close_ask: Whole
+    closed_by_at: Whole
+    widest_spread: Whole
     ticks: Whole
     volume: Whole
 
@@ -28,7 +30,7 @@ def bars_of(at: Whole, bid: Whole, ask: Whole, *, period: int, volume: Whole | N
     """The bars of ticks in the order of time. *period* in microseconds, counted from 1970."""
     if not len(at):
         nothing = np.empty(0, dtype=np.int64)
-        return Bars(*(nothing for _ in range(8)))
+        return Bars(*(nothing for _ in range(10)))
     number = at // period
     first = np.flatnonzero(np.concatenate([[True], number[1:] != number[:-1]]))
     last = np.append(first[1:], len(at)) - 1
@@ -40,6 +42,8 @@ def bars_of(at: Whole, bid: Whole, ask: Whole, *, period: int, volume: Whole | N
         low=np.minimum.reduceat(bid, first),
         close=bid[last],
         close_ask=ask[last],
+        closed_by_at=at[last],
+        widest_spread=np.maximum.reduceat(ask - bid, first),
         ticks=last - first + 1,
         volume=np.add.reduceat(volumes, first),
     )

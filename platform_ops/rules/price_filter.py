@@ -25,6 +25,7 @@ A tick that fails 1 to 3 leaves the level filter as it was, as if it had never c
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from typing import Any
@@ -455,7 +456,7 @@ def _accept(state: SourceState, at: int, bid: int, ask: int) -> Verdict:
     return Verdict.ACCEPTED
 
 
-def session_of(at: int, boundaries: list[int]) -> int:
+def session_of(at: int, boundaries: Sequence[int]) -> int:
     """The opening time of the session that *at* lies in, by which sessions are told apart, or -1.
 
     *boundaries* are openings and closings in turn, ascending; the moment of closing is outside.

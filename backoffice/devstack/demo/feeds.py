@@ -19,7 +19,7 @@ from backoffice.kernel.business_day import CLOSING_TIME, NEW_YORK
 from platform_ops.models import PriceSource, Quote, Symbol
 from platform_ops.services import prices
 from platform_ops.services.prices import IncomingTick
-from platform_ops.services.prices.sessions import is_quoted
+from platform_ops.services.prices.sessions import boundaries_by_symbol, opened_since
 from platform_ops.services.prices.sources import set_source
 
 FALLBACK = "market"
@@ -57,8 +57,9 @@ class DemoFeeds:
 
     def send(self, quotes: Mapping[int, tuple[Decimal, Decimal]], *, at: datetime) -> int:
         """Sends (bid, ask) by symbol through every source; how many ticks were taken in."""
+        hours = boundaries_by_symbol(symbols=list(self.symbols.values()), start=at, end=at)
         open_ones = {
-            pk: quote for pk, quote in quotes.items() if pk in self.symbols and is_quoted(self.symbols[pk], at)
+            pk: quote for pk, quote in quotes.items() if pk in hours and opened_since(hours[pk], at) is not None
         }
         resting = {pk: quote for pk, quote in quotes.items() if pk not in open_ones}
         if resting or not PriceSource.objects.exists():

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from backoffice.core.types import Actor
@@ -19,7 +20,7 @@ from platform_ops.admin.price_charts import Mark, tick_chart
 from platform_ops.models import PriceFeed, PriceFilterSetting, PriceSource, TickFile
 from platform_ops.permissions import MANAGE_CATALOGUE, VIEW_PLATFORM
 from platform_ops.rules.price_filter import Verdict
-from platform_ops.services.prices.sessions import is_quoted
+from platform_ops.services.prices.sessions import boundaries_by_symbol, boundaries_of, opened_since
 from platform_ops.services.prices.sources import restart_feed, set_source
 from platform_ops.services.prices.store import ticks_around
 from platform_ops.services.prices.types import StoredTick
@@ -32,9 +33,13 @@ def feed_state(feed: PriceFeed) -> str:
     """How a feed does, in one word or two."""
     if not feed.source.is_enabled:
         return "Off"
-    if not is_quoted(feed.symbol, clock.now()):
+    now = clock.now()
+    hours = getattr(feed, "hours", None)
+    if hours is None:
+        hours = boundaries_of(feed.symbol, start=now, end=now)
+    if opened_since(hours, now) is None:
         return "Market closed"
-    if is_silent(feed):
+    if is_silent(feed, hours):
         return "Silent"
     return "Rejected" if feed.rejected_in_a_row >= REJECTED_IN_A_ROW else "Live"
 
@@ -110,6 +115,16 @@ class PriceFeedAdmin(DeskModelAdmin):
 
     class Media:
         css = {"all": ("platform_ops/prices.css",)}
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """With the hours of all symbols on the page, read at once."""
+        page = super().get_changelist_instance(request)
+        rows, now = list(page.result_list), clock.now()
+        hours = boundaries_by_symbol(symbols=list({feed.symbol for feed in rows}), start=now, end=now)
+        for feed in rows:
+            feed.hours = hours[feed.symbol_id]
+        page.result_list = rows
+        return page
 
 
 def price_text(price: Any, symbol: Any) -> str:

@@ -102,7 +102,7 @@ class PriceBars(DeskTablePage):
         if symbol is None:
             return []
         period = filters.get("period") or PriceBar.Period.HOUR
-        return (
+        return list(
             PriceBar.objects.filter(symbol=symbol, period=period)
             .select_related("symbol__price_state")
             .order_by("-opens_at")[:MAXIMUM_BARS]

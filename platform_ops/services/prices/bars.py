@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from django.db import connection, transaction
 from psycopg2.extras import execute_values
 
 from backoffice.kernel.business_day import business_day_of, day_bounds
 from platform_ops.models import PriceBar
+from platform_ops.rules.bars import bars_of
+from platform_ops.rules.price_filter import MINUTE
 from platform_ops.rules.price_points import price_of_points
 from platform_ops.services.prices import store
+from platform_ops.services.prices.sessions import moment
 
 if TYPE_CHECKING:
     from platform_ops.services.prices.intake import JudgedTick
@@ -66,31 +70,37 @@ def rebuild_bars(*, symbol_id: int, day: date) -> int:
     Where no tick of the day is stored any more, the bars stay as they are: what was pruned cannot be rebuilt.
     """
     start, end = day_bounds(day)
-    rows: dict[tuple[int, str, datetime], tuple[_Bar, int]] = {}
-    for begin in _pieces(start, end):
-        frame = store.read_frame(symbol_id=symbol_id, start=begin, end=min(begin + _PIECE, end))
-        leading = frame.filter(frame["is_leading"])
-        _collect(((symbol_id, at, bid, ask, digits) for at, _, _, bid, ask, digits, *_ in leading.iter_rows()), rows)
-    if rows:
-        PriceBar.objects.filter(symbol_id=symbol_id, opens_at__gte=start, opens_at__lt=end).delete()
-        _write(rows)
+    leading = store.read_frame(symbol_id=symbol_id, start=start, end=end)
+    leading = leading.filter(leading["is_leading"])
+    if not len(leading):
+        return 0
+    digits = int(leading["digits"].max())  # type: ignore[arg-type]  # a column of whole numbers
+    finer = 10 ** (digits - leading["digits"].to_numpy().astype(np.int64))
+    at = leading["at"].to_physical().to_numpy()
+    bid, ask = leading["bid"].to_numpy() * finer, leading["ask"].to_numpy() * finer
+    rows: Rows = {}
+    # A day is one bar from its first tick to its last, whatever its length.
+    for period, length in ((PERIODS[0], MINUTE), (PERIODS[1], 60 * MINUTE), (PERIODS[2], 2 * int(at[-1]))):
+        made = bars_of(at, bid, ask, period=length)
+        for place in range(len(made.ticks)):
+            bar = _Bar(
+                *(int(column[place]) for column in (made.open, made.high, made.low, made.close, made.close_ask)),
+                moment(int(made.closed_by_at[place])),
+                int(made.widest_spread[place]),
+                int(made.ticks[place]),
+            )
+            opens_at = start if period is PERIODS[2] else moment(int(made.opens_at[place]))
+            rows[symbol_id, period.value, opens_at] = (bar, digits)
+    PriceBar.objects.filter(symbol_id=symbol_id, opens_at__gte=start, opens_at__lt=end).delete()
+    _write(rows)
     return len(rows)
 
 
-_PIECE = timedelta(hours=6)
+Rows = dict[tuple[int, str, datetime], tuple[_Bar, int]]
 
 
-def _pieces(start: datetime, end: datetime) -> Iterable[datetime]:
-    while start < end:
-        yield start
-        start += _PIECE
-
-
-def _collect(
-    ticks: Iterable[tuple[int, datetime, int, int, int]],
-    bars: dict[tuple[int, str, datetime], tuple[_Bar, int]] | None = None,
-) -> dict[tuple[int, str, datetime], tuple[_Bar, int]]:
-    found = {} if bars is None else bars
+def _collect(ticks: Iterable[tuple[int, datetime, int, int, int]]) -> Rows:
+    found: Rows = {}
     for symbol_id, at, bid, ask, digits in ticks:
         for period in PERIODS:
             key = (symbol_id, period.value, opening_of(period, at))
@@ -101,7 +111,7 @@ def _collect(
     return found
 
 
-def _write(bars: dict[tuple[int, str, datetime], tuple[_Bar, int]]) -> None:
+def _write(bars: Rows) -> None:
     if not bars:
         return
     rows = [_values(key, bar, digits) for key, (bar, digits) in sorted(bars.items())]

@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,12 +24,14 @@ from platform_ops.models import BufferedTick, PriceSource, Symbol, SymbolPriceSt
 from platform_ops.rules.price_filter import MICROSECONDS, PriceFilter, SourceState, Verdict
 from platform_ops.rules.price_points import quote_in_points, read_price
 from platform_ops.services.prices import bars, evidence
-from platform_ops.services.prices.sessions import boundaries_of, microseconds, session_at
+from platform_ops.services.prices.sessions import Boundaries, boundaries_by_symbol, microseconds, session_at
 from platform_ops.services.prices.settings import SymbolFilter, filters_at
 from platform_ops.services.prices.types import IncomingTick, TickIntake
 
 MAXIMUM_TICKS = 20_000
 """Ticks in one batch; a source that has more sends more batches."""
+FURTHEST = timedelta(days=30)
+"""Further from its receipt no tick's time can lie in a session."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ class _Desk:
     settings: SymbolFilter
     filter: PriceFilter
     row: SymbolPriceState
-    boundaries: list[int] | None
+    boundaries: Boundaries
     ticks: list[JudgedTick] = field(default_factory=list)
 
 
@@ -157,7 +159,10 @@ def _open_desks(symbol_ids: list[int], ticks: list[JudgedTick], received: dateti
     rows = (
         SymbolPriceState.objects.select_for_update(of=("self",)).filter(symbol__in=list(filters)).order_by("symbol_id")
     )
-    start, end = min(tick.at for tick in ticks), max(tick.at for tick in ticks)
+    # A wild time in a tick must not have years of sessions laid out: outside of these days nothing is in session.
+    times = [tick.at for tick in ticks if abs(tick.at - received) < FURTHEST] or [received]
+    start, end = min(times), max(times)
+    boundaries = boundaries_by_symbol(symbols=[found.symbol for found in filters.values()], start=start, end=end)
     desks = {}
     for row in rows:
         found = filters[row.symbol_id]
@@ -165,7 +170,7 @@ def _open_desks(symbol_ids: list[int], ticks: list[JudgedTick], received: dateti
         if row.digits == found.digits:
             judge.sources = {int(pk): SourceState(**state) for pk, state in row.sources.items()}
         row.digits = found.digits
-        desks[row.symbol_id] = _Desk(found, judge, row, boundaries_of(found.symbol, start=start, end=end))
+        desks[row.symbol_id] = _Desk(found, judge, row, boundaries[row.symbol_id])
     return desks
 
 

@@ -16,7 +16,7 @@ from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_ki
 from backoffice.kernel import clock
 from platform_ops.models import PriceFeed, PriceSource
 from platform_ops.rules.price_filter import Verdict
-from platform_ops.services.prices.sessions import in_session_since
+from platform_ops.services.prices.sessions import Boundaries, boundaries_by_symbol, opened_since
 
 SILENT_FEED = "platform.silent_feed"
 REJECTED_FEED = "platform.rejected_feed"
@@ -66,8 +66,10 @@ def silent_feeds(group_keys: list[str] | None) -> Iterable[WorkCondition]:
     now = clock.now()
     silent: dict[PriceSource, list[tuple[PriceFeed, Any]]] = {}
     spoken: set[int] = set()
-    for feed in _feeds(now):
-        opened = in_session_since(feed.symbol, now)
+    feeds = list(_feeds(now))
+    hours = boundaries_by_symbol(symbols=list({feed.symbol for feed in feeds}), start=now, end=now)
+    for feed in feeds:
+        opened = opened_since(hours[feed.symbol_id], now)
         if opened is None:
             continue
         since = max(feed.last_received_at, opened) + timedelta(seconds=feed.source.silence_seconds)
@@ -76,11 +78,11 @@ def silent_feeds(group_keys: list[str] | None) -> Iterable[WorkCondition]:
         else:
             silent.setdefault(feed.source, []).append((feed, since))
     found = []
-    for source, feeds in silent.items():
-        if len(feeds) > MAXIMUM_SEPARATE or (source.pk not in spoken and len(feeds) > 1):
-            found.append(_silent_source(source, feeds, whole=source.pk not in spoken))
+    for source, own in silent.items():
+        if len(own) > MAXIMUM_SEPARATE or (source.pk not in spoken and len(own) > 1):
+            found.append(_silent_source(source, own, whole=source.pk not in spoken))
         else:
-            found += [_silent_feed(feed, since) for feed, since in feeds]
+            found += [_silent_feed(feed, since) for feed, since in own]
     return _wanted(found, group_keys)
 
 
@@ -136,14 +138,13 @@ def storms(group_keys: list[str] | None) -> Iterable[WorkCondition]:
     )
 
 
-def is_silent(feed: PriceFeed) -> bool:
-    """Whether the feed should have spoken by now."""
+def is_silent(feed: PriceFeed, boundaries: Boundaries) -> bool:
+    """Whether the feed should have spoken by now; the boundaries are those of its symbol's sessions."""
     now = clock.now()
-    opened = in_session_since(feed.symbol, now)
-    return (
-        opened is not None
-        and max(feed.last_received_at, opened) + timedelta(seconds=feed.source.silence_seconds) <= now
-    )
+    opened = opened_since(boundaries, now)
+    if opened is None:
+        return False
+    return max(feed.last_received_at, opened) + timedelta(seconds=feed.source.silence_seconds) <= now
 
 
 def _is_mostly_rejected(feed: PriceFeed) -> bool:

@@ -111,7 +111,7 @@ def test_levels_travel_from_draft_to_reverted() -> None:
     with pytest.raises(Denied):
         changes.approve_change(change_id=change.pk, actor=maker, reason="Mine")
     changes.approve_change(change_id=change.pk, actor=checker, reason="Seen")
-    changes.apply_due_changes()
+    changes.apply_change(change_id=change.pk, actor=maker)
 
     change = ChangeRequest.objects.get(pk=change.pk)
     assert change.state == "verified", (change.state, change.error)

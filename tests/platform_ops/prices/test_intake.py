@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from backoffice.kernel.errors import Conflict, InvalidInput, NotFound
 from platform_ops.models import (
     BufferedTick,
+    Holiday,
+    MarketCalendar,
     PriceBar,
     PriceFeed,
     PriceSource,
@@ -295,3 +299,48 @@ def test_bars_of_minute_hour_and_business_day() -> None:
     day = next(bar for (period, _), bar in bars.items() if period == "D1")
     assert day.opens_at == datetime.fromisoformat("2026-02-27T22:00:00+00:00")
     assert (day.ticks, day.high, day.close) == (5, Decimal("1.50100"), Decimal("1.50050"))
+
+
+def test_a_holiday_is_a_break_after_which_any_price_is_taken() -> None:
+    make_source()
+    symbol = make_symbol()
+    calendar = MarketCalendar.objects.create(code="target", name="TARGET", zone="UTC")
+    calendar.symbols.add(symbol)
+    Holiday.objects.create(calendar=calendar, day=date(2026, 3, 3), name="A day off")
+    day = 86_400
+
+    before = send(symbol, (0, "1.50213", "1.50231"))
+    during = send(symbol, (day, "1.50213", "1.50231"))
+    after = send(symbol, (2 * day, "1.60213", "1.60231"), (2 * day + 1, "1.70213", "1.70231"))
+
+    assert before.accepted == 1 and dict(during.rejected) == {"closed": 1}
+    assert (after.accepted, dict(after.rejected)) == (1, {"hard": 1})
+
+
+def test_a_wild_time_lays_out_no_years_of_sessions() -> None:
+    make_source()
+    symbol = make_symbol()
+
+    intake = accept_ticks(
+        source="alpha",
+        ticks=[
+            IncomingTick(symbol_id=symbol.pk, at=MONDAY_NOON - timedelta(days=9_000), bid="1.50213", ask="1.50231"),
+            IncomingTick(symbol_id=symbol.pk, at=MONDAY_NOON, bid="1.50213", ask="1.50231"),
+        ],
+        received_at=MONDAY_NOON,
+    )
+
+    assert (intake.accepted, dict(intake.rejected)) == (1, {"closed": 1})
+
+
+def test_two_processes_that_send_at_once_are_taken_one_after_the_other() -> None:
+    make_source()
+    symbol = make_symbol()
+
+    with CaptureQueriesContext(connection) as queries:
+        send(symbol, *WORKED)
+
+    statements = [query["sql"] for query in queries]
+    locks = [sql for sql in statements if "FOR UPDATE" in sql]
+    assert len(locks) == 1 and "platform_ops_symbolpricestate" in locks[0] and "ORDER BY" in locks[0]
+    assert len(statements) < 45, len(statements)

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from platform_ops.models import PriceSource, Symbol
 from platform_ops.rules.price_filter import FilterLevels
+from platform_ops.rules.sessions import whole_week, working_week
 from platform_ops.services.prices import IncomingTick, TickIntake, accept_ticks
 from platform_ops.services.prices.settings import set_filter
 from platform_ops.services.prices.sources import set_source
@@ -27,7 +28,8 @@ def make_symbol(
     code: str = "EURUSD", *, levels: FilterLevels | None = LEVELS, digits: int = 5, **fields: object
 ) -> Symbol:
     symbol = platform.make_symbol(code, **fields)
-    platform.make_spec(symbol, digits=digits)
+    week = whole_week() if symbol.asset_class == "crypto" else working_week()
+    platform.make_spec(symbol, digits=digits, quote_sessions=week, trade_sessions=week)
     if levels is not None:
         set_filter(symbol_id=symbol.pk, source_id=None, levels=levels, valid_from=LONG_AGO, actor=SYSTEM)
     return symbol
