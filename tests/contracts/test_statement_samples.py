@@ -240,12 +240,6 @@ def test_deals_csv_carries_a_real_statement_unchanged(folder, name):
     assert copy == replace(statement, format=StatementFormat.DEALS_CSV)
 
 
-@pytest.mark.parametrize("name", ["api_deals_acct1.xlsx", "api_orders_acct1.xlsx"])
-def test_spreadsheets_that_are_no_report_are_refused(name):
-    with pytest.raises(InvalidInput, match="not an MT5 history report"):
-        read_sample("statements_mt5", name)
-
-
 @pytest.mark.parametrize(
     ("folder", "name"),
     [

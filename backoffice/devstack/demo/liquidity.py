@@ -83,7 +83,7 @@ class _Session:
         done = 0
         for part, filled in enumerate((half, quantity - half)):
             done += filled
-            told: dict[int, object] = {
+            told: dict[int, str | int | Decimal] = {
                 17: f"{order_id}-{part + 1}",
                 150: "F",
                 39: 2 if done == quantity else 1,
@@ -102,7 +102,7 @@ class _Session:
                 {**common, 17: f"{order_id}-9", 19: f"{order_id}-2", 150: "H", 39: 1, 32: 0, 31: 0, 14: half, 151: quantity - half},
             )  # fmt: skip
 
-    def _send(self, code: str, at: datetime, fields: dict[int, object]) -> None:
+    def _send(self, code: str, at: datetime, fields: dict[int, str | int | Decimal]) -> None:
         self._sequence += 1
         stamp = f"{at:%Y%m%d-%H:%M:%S}.{at.microsecond // 1000:03d}"
         message = simplefix.FixMessage()
@@ -114,7 +114,7 @@ class _Session:
             message.append_pair(22, 8)
         else:
             message.append_pair(55, f"{code[:3]}/{code[3:]}")
-        for tag, value in fields.items():
-            message.append_pair(tag, value)
+        for number, told in fields.items():
+            message.append_pair(number, told)
         message.append_pair(60, stamp)
         self._parts.append(message.encode())
