@@ -41,7 +41,17 @@ PAGES = (
 
 def register() -> None:
     """Menu entries and the card of the queues."""
-    from platform_ops.admin import account_operations, complaints, days, execution, imports, liquidity, reconciliation, servers, swap_markup
+    from platform_ops.admin import (
+        account_operations,
+        complaints,
+        days,
+        execution,
+        imports,
+        liquidity,
+        reconciliation,
+        servers,
+        swap_markup,
+    )
 
     register_section(DESK, "Platform operations", "dns", 20)
     for title, model, order, icon in PAGES:

@@ -341,6 +341,7 @@ SPECTACULAR_SETTINGS = {
         "PlanVersionStateEnum": "ib.models.PlanVersion.State",
         "PlanRuleKindEnum": "ib.models.PlanRule.Kind",
         "CoverageEnum": "ib.types.Coverage",
+        "PriceVerdictEnum": "platform_ops.api.prices.VERDICT_CHOICES",
         "ReportFormatEnum": "backoffice.reports.models.IssuedReport.Format",
     },
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -28,7 +28,7 @@ from platform_ops.types import DealKind
 _MONEY_NAMES = sorted(kind.name.lower() for kind in MONEY_KINDS)
 
 
-class OperationSerializer(serializers.ModelSerializer[ServerOperation]):
+class ServerOperationSerializer(serializers.ModelSerializer[ServerOperation]):
     """An operation with where it stands. Done and found took effect; uncertain is looked up before it is sent again."""
 
     id = serializers.UUIDField(source="public_id", read_only=True)
@@ -71,7 +71,7 @@ class MoneySerializer(StrictSerializer):
     reason = serializers.CharField(max_length=400)
 
 
-class ChangeSerializer(StrictSerializer):
+class AccountChangeSerializer(StrictSerializer):
     """One change of an account: its group, its leverage, or what it may do."""
 
     account = VisibleField(slug_field="public_id", queryset=TradingAccount.objects.all())
@@ -100,18 +100,18 @@ class OperationFilter(filters.FilterSet):
         fields = ["kind", "state", "reference", "currency"]
 
 
-class OperationViewSet(ScopedReadOnlyViewSet):
+class ServerOperationViewSet(ScopedReadOnlyViewSet):
     """Operations on servers. A request answers at once with its reference; what became of it is read here."""
 
     capability = VIEW_PLATFORM
     queryset = ServerOperation.objects.select_related("server", "account", "client")
-    serializer_class = OperationSerializer
+    serializer_class = ServerOperationSerializer
     lookup_field = "public_id"
     lookup_value_converter = "uuid"
     filterset_class = OperationFilter
 
     @use_case(
-        capability=OPEN_ACCOUNTS, input=OpeningSerializer, output=OperationSerializer, status=201, route="open-account", detail=False,
+        capability=OPEN_ACCOUNTS, input=OpeningSerializer, output=ServerOperationSerializer, status=201, route="open-account", detail=False,
         needs_key=True,
         operation_id="account_operations_open", description="Asks for an account to be opened on its server.",
     )  # fmt: skip
@@ -124,7 +124,7 @@ class OperationViewSet(ScopedReadOnlyViewSet):
         )  # fmt: skip
 
     @use_case(
-        capability=MOVE_MONEY, input=MoneySerializer, output=OperationSerializer, status=201, route="move-money", detail=False,
+        capability=MOVE_MONEY, input=MoneySerializer, output=ServerOperationSerializer, status=201, route="move-money", detail=False,
         needs_key=True,
         operation_id="account_operations_move_money",
         description="Asks for money to be moved. Above what one person may move alone it is refused (approval_needed).",
@@ -138,7 +138,7 @@ class OperationViewSet(ScopedReadOnlyViewSet):
         )  # fmt: skip
 
     @use_case(
-        capability=CHANGE_ACCOUNTS, input=ChangeSerializer, output=OperationSerializer, status=201, route="change-account", detail=False,
+        capability=CHANGE_ACCOUNTS, input=AccountChangeSerializer, output=ServerOperationSerializer, status=201, route="change-account", detail=False,
         needs_key=True,
         operation_id="account_operations_change", description="Asks for a change of an account on its server.",
     )  # fmt: skip
@@ -290,6 +290,6 @@ class ComplaintViewSet(ScopedReadOnlyViewSet):
 
 def register() -> None:
     """Puts them on the API."""
-    register_router("account-operations", OperationViewSet, "account-operation")
+    register_router("account-operations", ServerOperationViewSet, "account-operation")
     register_router("account-offers", OfferViewSet, "account-offer")
     register_router("price-complaints", ComplaintViewSet, "price-complaint")

@@ -26,14 +26,14 @@ from platform_ops.services.prices import IncomingTick, TickIntake, accept_ticks
 
 MAX_TICKS = 2_000
 _LEVELS = list(FilterLevels.__dataclass_fields__)
-_REASONS = [(verdict.name.lower(), words) for verdict, words in WORDS.items()]
+VERDICT_CHOICES = [(verdict.name.lower(), words) for verdict, words in WORDS.items()]
 
 
 class VerdictField(serializers.ChoiceField):
     """A verdict of the filter by its name."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(choices=_REASONS, read_only=True, **options)
+        super().__init__(choices=VERDICT_CHOICES, read_only=True, **options)
 
     def to_representation(self, value: Any) -> str:
         """The name of the stored number."""

@@ -160,6 +160,7 @@ class FillSerializer(serializers.ModelSerializer[CurrentFill]):
     provider = code_of("provider.code")
     symbol: Any = serializers.CharField(source="symbol.code", read_only=True, allow_null=True, default=None)
     name = serializers.CharField(source="lp_symbol.name", read_only=True)
+    side = serializers.CharField(source="get_side_display", read_only=True)
 
     class Meta:
         model = CurrentFill

@@ -123,7 +123,7 @@ def execution_rows(*, actor: Actor, filters: ExecutionFilter, group_by: str = "s
     found = (
         rows.values("key").annotate(**_figures()).order_by("key" if group_by in ("hour", "day") else "-orders", "key")
     )
-    return [_row(row, group_by) for row in found[:MOST_ROWS]]
+    return [_row(dict(row), group_by) for row in found[:MOST_ROWS]]
 
 
 def execution_totals(*, actor: Actor, filters: ExecutionFilter) -> ExecutionRow:
