@@ -99,9 +99,12 @@ def read_bi5_candles(data: bytes, *, start: datetime, source: str = "") -> Recor
     records = _records(data, _CANDLE, source)
     begin = (start - _EPOCH) // timedelta(microseconds=1)
     return RecordedCandles(
-        begin + records["s"].astype(np.int64) * _MILLION,
-        *(records[name].astype(np.int64) for name in ("open", "high", "low", "close")),
-        _units(records["volume"]),
+        opens_at=begin + records["s"].astype(np.int64) * _MILLION,
+        open=records["open"].astype(np.int64),
+        high=records["high"].astype(np.int64),
+        low=records["low"].astype(np.int64),
+        close=records["close"].astype(np.int64),
+        volume=_units(records["volume"]),
     )
 
 

@@ -84,10 +84,14 @@ def rebuild_bars(*, symbol_id: int, day: date) -> int:
         made = bars_of(at, bid, ask, period=length)
         for place in range(len(made.ticks)):
             bar = _Bar(
-                *(int(column[place]) for column in (made.open, made.high, made.low, made.close, made.close_ask)),
-                moment(int(made.closed_by_at[place])),
-                int(made.widest_spread[place]),
-                int(made.ticks[place]),
+                open=int(made.open[place]),
+                high=int(made.high[place]),
+                low=int(made.low[place]),
+                close=int(made.close[place]),
+                close_ask=int(made.close_ask[place]),
+                at=moment(int(made.closed_by_at[place])),
+                widest=int(made.widest_spread[place]),
+                ticks=int(made.ticks[place]),
             )
             opens_at = start if period is PERIODS[2] else moment(int(made.opens_at[place]))
             rows[symbol_id, period.value, opens_at] = (bar, digits)
