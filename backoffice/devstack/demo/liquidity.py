@@ -79,7 +79,7 @@ class _Session:
         half = quantity // 2
         price = self._quotes[code] * (1 + Decimal(self._random.randint(-20, 20)) / 100_000)
         shown = price.quantize(Decimal("0.001") if code.endswith("JPY") else Decimal("0.00001"))
-        common = {37: order_id, 11: f"H{order_id}", 54: side, 38: quantity}
+        common: dict[int, str | int | Decimal] = {37: order_id, 11: f"H{order_id}", 54: side, 38: quantity}
         done = 0
         for part, filled in enumerate((half, quantity - half)):
             done += filled
