@@ -16,8 +16,8 @@ COPY . .
 # The code belongs to root: a process that is taken over cannot change what runs.
 RUN useradd --system --uid 10001 --home-dir /srv/backoffice --no-create-home backoffice \
     && python manage.py collectstatic --noinput \
-    && mkdir -p var/files var/mail \
-    && chown -R backoffice var/files var/mail
+    && mkdir -p var/files var/mail var/ticks \
+    && chown -R backoffice var/files var/mail var/ticks
 USER 10001
 
 EXPOSE 8000 8001
