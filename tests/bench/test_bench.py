@@ -56,6 +56,10 @@ def tables_with_rows() -> set[str]:
         ("ingest", {"ingest: deals only", "ingest: deals, trades, positions", "ingest: all duplicates"}),
         ("exposure", {"exposure of 20,000 positions"}),
         ("swap", {"swap: rollover of every open position", "swap: the same day again"}),
+        (
+            "ticks",
+            {"ticks: filter in bulk", "ticks: filter in bulk, three sources", "ticks: filter tick by tick"},
+        ),
         ("streams", {"an announcement to 60 streams"}),
     ],
 )
