@@ -17,7 +17,7 @@ class IbConfig(AppConfig):
         from backoffice.core.schedule import register_periodic
         from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source
-        from ib import api, change_kinds, checks, events, permissions, screens
+        from ib import api, change_kinds, checks, events, groupings, permissions, screens
         from ib.models import Partner
         from ib.services import day_step, posting, quarantine, runners, upkeep, work
 
@@ -29,6 +29,7 @@ class IbConfig(AppConfig):
         runners.register()
         events.subscribe()
         screens.register()
+        groupings.register()
         day_step.register()
         work.register()
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")

@@ -109,6 +109,7 @@ def test_a_typo_is_blocked_and_the_corrected_change_reaches_the_server_and_comes
     assert maker.page.locator("[data-state='blocked']").count() == 0
     maker.page.get_by_role("link", name="Impact").click()
     maker.page.get_by_role("heading", name="By client").wait_for()
+    maker.page.get_by_role("rowheader", name="Alpha Partners › Beta Partners").wait_for()
     assert maker.barriers() == []
     maker.open(f"/desk/pages/platform_ops/swap-grid/{_sheet()}/")
     maker.page.get_by_role("link", name="Propose").click()
