@@ -58,7 +58,9 @@ def server_comparisons(*, actor: Actor) -> list[ServerComparison]:
     visible = [server.pk for server in servers]
     last: dict[int, ReconciliationRun] = {
         run.server_id: run
-        for run in ReconciliationRun.objects.filter(server__in=visible).order_by("server_id", "-id").distinct("server_id")
+        for run in ReconciliationRun.objects.filter(server__in=visible)
+        .order_by("server_id", "-id")
+        .distinct("server_id")
     }
     counts: dict[int, list[tuple[str, str, int]]] = {}
     standing = ReconciliationBreak.objects.filter(server__in=visible).exclude(state=_State.RESOLVED)

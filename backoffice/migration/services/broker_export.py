@@ -18,7 +18,7 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 from django.db import connection, models, transaction
-from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.loader import MigrationLoader
 
 from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import LegalEntity, User
@@ -122,13 +122,12 @@ def _prepare(folder: Path) -> None:
 
 
 def schema() -> dict[str, str]:
-    """The last migration of each app: which version of the tables this installation has."""
-    ours = project_apps()
-    applied: dict[str, str] = {}
-    for app, name in MigrationRecorder(connection).applied_migrations():
-        if app in ours:
-            applied[app] = max(applied.get(app, ""), name)
-    return dict(sorted(applied.items()))
+    """The last migration of each app that stands in the database, as this code names it.
+
+    What an older installation ran step by step counts as the one migration that those steps were folded into.
+    """
+    loader = MigrationLoader(connection)
+    return {app: name for app, name in sorted(loader.graph.leaf_nodes()) if (app, name) in loader.applied_migrations}
 
 
 def _write_table(

@@ -129,7 +129,9 @@ def test_a_file_without_messages_and_a_stranger_are_refused() -> None:
     with pytest.raises(InvalidInput, match="holds no FIX message"):
         import_fix_log(provider_id=lp.pk, data=b"nothing here", file_name="x.log", actor=SYSTEM)
     with pytest.raises(Denied):
-        import_fix_log(provider_id=lp.pk, data=captured(), file_name="x.log", actor=staff(Role.SALES, entities=[lp.entity]))
+        import_fix_log(
+            provider_id=lp.pk, data=captured(), file_name="x.log", actor=staff(Role.SALES, entities=[lp.entity])
+        )
     assert not LiquidityMessage.objects.exists()
 
 

@@ -208,7 +208,9 @@ def test_accepting_needs_a_reason_a_right_and_holds_until_figures_change() -> No
     server = booked(money(1, "100"))
     compare(server, RecordedServer([money(1, "100")], [account("90")]))
     one = found()["balance", 0]
-    finance = replace(staff(Role.FINANCE, entities=[server.entity]), user_id=User.objects.create(email="finance@broker.example").pk)
+    finance = replace(
+        staff(Role.FINANCE, entities=[server.entity]), user_id=User.objects.create(email="finance@broker.example").pk
+    )
     with pytest.raises(InvalidInput):
         accept_break(break_ids=[one.pk], reason="  ", actor=finance)
     with pytest.raises(Denied):

@@ -71,7 +71,11 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0004_periods_and_own_accounts")]
+    replaces = [
+        ("ledger", "0005_days_opened_again"),
+    ]
+
+    dependencies = [("ledger", "0002_enforcement")]
 
     operations = [
         migrations.RunSQL(

@@ -5,8 +5,12 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
 
+    replaces = [
+        ("crm", "0003_client_reference"),
+    ]
+
     dependencies = [
-        ("crm", "0002_client_history"),
+        ("crm", "0001_tables"),
     ]
 
     operations = [

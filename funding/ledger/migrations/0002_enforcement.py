@@ -256,7 +256,11 @@ DROP FUNCTION ledger_apply_holds(), ledger_keep_holds(), ledger_admit_hold(), le
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0002_rules_of_rows")]
+    replaces = [
+        ("ledger", "0003_enforcement"),
+    ]
+
+    dependencies = [("ledger", "0001_tables")]
 
     operations = [
         migrations.RunSQL(sql=ACCOUNTS + ENTRIES + POSTINGS + HOLDS, reverse_sql=REVERSE_ALL),
