@@ -126,8 +126,9 @@ def schema() -> dict[str, str]:
 
     What an older installation ran step by step counts as the one migration that those steps were folded into.
     """
-    loader = MigrationLoader(connection)
-    return {app: name for app, name in sorted(loader.graph.leaf_nodes()) if (app, name) in loader.applied_migrations}
+    loader, ours = MigrationLoader(connection), project_apps()
+    last = sorted(key for key in loader.graph.leaf_nodes() if key[0] in ours)
+    return {app: name for app, name in last if (app, name) in loader.applied_migrations}
 
 
 def _write_table(
