@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
 from django.utils.html import format_html
 
 from backoffice.core.types import Actor
@@ -97,11 +96,11 @@ class PriceBars(DeskTablePage):
         number("ticks", title="Ticks"),
     )
 
-    def rows(self, actor: Actor, filters: Mapping[str, Any]) -> QuerySet[PriceBar]:
+    def rows(self, actor: Actor, filters: Mapping[str, Any]) -> Sequence[PriceBar]:
         """The latest bars, newest first."""
         symbol = filters.get("symbol") or self._first()
         if symbol is None:
-            return PriceBar.objects.none()
+            return []
         period = filters.get("period") or PriceBar.Period.HOUR
         return list(
             PriceBar.objects.filter(symbol=symbol, period=period)
