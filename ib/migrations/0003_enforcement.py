@@ -125,11 +125,7 @@ IGNORE_CHANGES = (
 
 
 class Migration(migrations.Migration):
-    replaces = [
-        ("ib", "0003_enforcement"),
-    ]
-
-    dependencies = [("ib", "0001_tables"), ("platform_ops", "0002_sql_functions")]
+    dependencies = [("ib", "0002_set_up_and_history"), ("platform_ops", "0003_sql_functions")]
 
     operations = [
         migrations.RunSQL(PARTITION_LINES, UNPARTITION_LINES),

@@ -256,11 +256,7 @@ DROP FUNCTION ledger_apply_holds(), ledger_keep_holds(), ledger_admit_hold(), le
 
 
 class Migration(migrations.Migration):
-    replaces = [
-        ("ledger", "0003_enforcement"),
-    ]
-
-    dependencies = [("ledger", "0001_tables")]
+    dependencies = [("ledger", "0002_rules_of_rows")]
 
     operations = [
         migrations.RunSQL(sql=ACCOUNTS + ENTRIES + POSTINGS + HOLDS, reverse_sql=REVERSE_ALL),

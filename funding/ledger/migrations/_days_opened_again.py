@@ -69,17 +69,9 @@ BEGIN
 END $$;
 """
 
-
-class Migration(migrations.Migration):
-    replaces = [
-        ("ledger", "0005_days_opened_again"),
-    ]
-
-    dependencies = [("ledger", "0002_enforcement")]
-
-    operations = [
-        migrations.RunSQL(
-            sql=OPEN_AGAIN + ADMIT,
-            reverse_sql=ADMIT_BEFORE + "DROP FUNCTION ledger_open_again(bigint, date);",
-        ),
-    ]
+OPERATIONS = [
+    migrations.RunSQL(
+        sql=OPEN_AGAIN + ADMIT,
+        reverse_sql=ADMIT_BEFORE + "DROP FUNCTION ledger_open_again(bigint, date);",
+    ),
+]

@@ -5,12 +5,8 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
 
-    replaces = [
-        ("crm", "0003_client_reference"),
-    ]
-
     dependencies = [
-        ("crm", "0001_tables"),
+        ("crm", "0002_client_history"),
     ]
 
     operations = [

@@ -246,25 +246,17 @@ COMMENT ON FUNCTION platform_symbol_terms IS
 
 DROP_TERMS = "DROP FUNCTION platform_symbol_terms"
 
-
-class Migration(migrations.Migration):
-    replaces = [
-        ("platform_ops", "0003_sql_functions"),
-    ]
-
-    dependencies = [("platform_ops", "0001_tables")]
-
-    operations = [
-        migrations.RunSQL(BUSINESS_DAY, "DROP FUNCTION platform_business_day"),
-        migrations.RunSQL(CURRENT_DEAL, "DROP VIEW platform_ops_currentdeal"),
-        migrations.RunSQL(
-            POSITION_WALK,
-            "DROP AGGREGATE platform_position_walk(smallint, numeric, numeric, timestamptz);"
-            "DROP FUNCTION platform_position_step; DROP TYPE platform_position_state",
-        ),
-        migrations.RunSQL(RATE_USED, "DROP VIEW platform_ops_fxrateused"),
-        migrations.RunSQL(FX_CROSS, "DROP FUNCTION fx_cross"),
-        migrations.RunSQL(CURRENT_FILL, "DROP VIEW platform_ops_currentfill"),
-        migrations.RunSQL(CHECKS, DROP_CHECKS),
-        migrations.RunSQL(TERMS, DROP_TERMS),
-    ]
+OPERATIONS = [
+    migrations.RunSQL(BUSINESS_DAY, "DROP FUNCTION platform_business_day"),
+    migrations.RunSQL(CURRENT_DEAL, "DROP VIEW platform_ops_currentdeal"),
+    migrations.RunSQL(
+        POSITION_WALK,
+        "DROP AGGREGATE platform_position_walk(smallint, numeric, numeric, timestamptz);"
+        "DROP FUNCTION platform_position_step; DROP TYPE platform_position_state",
+    ),
+    migrations.RunSQL(RATE_USED, "DROP VIEW platform_ops_fxrateused"),
+    migrations.RunSQL(FX_CROSS, "DROP FUNCTION fx_cross"),
+    migrations.RunSQL(CURRENT_FILL, "DROP VIEW platform_ops_currentfill"),
+    migrations.RunSQL(CHECKS, DROP_CHECKS),
+    migrations.RunSQL(TERMS, DROP_TERMS),
+]
