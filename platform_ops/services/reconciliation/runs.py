@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
@@ -21,6 +22,7 @@ from platform_ops.models import ReconciliationBreak, ReconciliationRun, TradingA
 from platform_ops.outer_permissions import RECONCILE
 from platform_ops.rules.reconciliation import DEAL_KINDS, BreakKind, Difference
 from platform_ops.services.connections import connection_of, open_gateway, refuse_within_transaction
+from platform_ops.services.nightly_look import look_after_day
 from platform_ops.services.reconciliation import work
 from platform_ops.services.reconciliation.reading import Comparison, compare
 
@@ -58,7 +60,21 @@ def run_job(job: Job, owner: str) -> dict[str, Any]:
         business_day=None if day is None else date.fromisoformat(day),
         from_time=None if start is None else datetime.fromisoformat(start),
     )
-    return {"run_id": run.pk, "state": run.state, "breaks": run.breaks_open}
+    outcome: dict[str, Any] = {"run_id": run.pk, "state": run.state, "breaks": run.breaks_open}
+    if day is not None and run.state == ReconciliationRun.State.DONE:
+        outcome |= _looked_after(payload["server_id"], date.fromisoformat(day))
+    return outcome
+
+
+def _looked_after(server_id: int, day: date) -> dict[str, Any]:
+    """What the server is asked besides. The comparison stands whether or not it answers that."""
+    try:
+        return look_after_day(server_id=server_id, day=day, actor=Actor.system("reconciliation"))
+    except DomainError as error:
+        structlog.get_logger(__name__).warning(
+            "nightly_look_failed", server_id=server_id, day=str(day), code=error.code
+        )
+        return {"problem": error.message}
 
 
 def reconcile_server(
