@@ -28,7 +28,12 @@ PAGES = (
 
 def register() -> None:
     """Puts the room's parts where they are asked for."""
-    from platform_ops.admin import session_pages, symbol_pages, symbol_work  # noqa: F401 -- they mount their pages
+    from platform_ops.admin import (  # noqa: F401 -- they mount their pages
+        market_calendars,
+        session_pages,
+        symbol_pages,
+        symbol_work,
+    )
 
     for label, entity_path in (
         ("GroupSymbolOverride", "group__server__entity"),

@@ -45,3 +45,11 @@ _WIDGETS: dict[type, type[forms.Widget]] = {
     forms.CheckboxInput: widgets.UnfoldBooleanWidget,
     AdminDateWidget: widgets.UnfoldAdminDateWidget,
 }
+
+
+class ReasonForm(forms.Form):
+    """Why: the one question of many actions."""
+
+    reason = forms.CharField(
+        max_length=300, widget=forms.Textarea(attrs={"rows": 3}), label="Reason", help_text="Kept in the audit."
+    )

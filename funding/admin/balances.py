@@ -32,9 +32,10 @@ from backoffice.ui.columns import (
 )
 from backoffice.ui.dashboards import Card
 from backoffice.ui.formats import format_amount
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
-from funding.admin.parts import EntityForm, ReasonForm, panel_table
+from funding.admin.parts import EntityForm, panel_table
 from funding.models import BalanceStatement, DifferenceItem, ExternalAccount
 from funding.permissions import VIEW_BALANCES
 from funding.services import external_balances as balances

@@ -40,12 +40,6 @@ class EntityForm(forms.Form):
             self.fields["entity"].initial = entities.first()
 
 
-class ReasonForm(forms.Form):
-    """Why something is done."""
-
-    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 3}), label="Reason")
-
-
 class LinesWidget(forms.Widget):
     """A table of lines: account, debit, credit, currency. Empty rows do not count."""
 

@@ -18,9 +18,10 @@ from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import computed_column, link_column, moment_column, state, state_column, text
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
-from funding.admin.parts import EntityForm, ReasonForm, change_url, panel_table
+from funding.admin.parts import EntityForm, change_url, panel_table
 from funding.change_kinds import propose_reopening
 from funding.ledger.models import ClosedMonth, PeriodReopening
 from funding.ledger.services.periods import close_days_again, closed_through

@@ -27,6 +27,7 @@ from backoffice.ui.columns import (
 )
 from backoffice.ui.dashboards import Card, register_card
 from backoffice.ui.formats import EMPTY, format_time
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.navigation import register_page
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView
@@ -45,12 +46,6 @@ STEP_TONES = {"waiting": "quiet", "done": "good", "failed": "bad"}
 DAY_TONES = {"open": "quiet", "closed": "good"}
 CARD_DAYS = 6
 SECONDS_BETWEEN_RUNS = 60
-
-
-class ReasonForm(forms.Form):
-    """Why."""
-
-    reason = forms.CharField(max_length=400, widget=forms.Textarea(attrs={"rows": 3}), label="Reason")
 
 
 class RunDayForm(forms.Form):

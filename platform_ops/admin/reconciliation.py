@@ -44,13 +44,13 @@ RUN_TONES = {"running": "info", "done": "good", "failed": "bad"}
 _State = ReconciliationBreak.State
 
 
-class ReasonForm(forms.Form):
+class ExplanationForm(forms.Form):
     """Why."""
 
     reason = forms.CharField(max_length=breaks.MAX_REASON, widget=forms.Textarea(attrs={"rows": 3}), label="Reason")
 
 
-class SeveralForm(ReasonForm):
+class SeveralForm(ExplanationForm):
     """Which breaks, and why."""
 
     server = forms.ModelChoiceField(TradingServer.objects.none(), label="Trading server")
@@ -124,7 +124,7 @@ class ExplainBreak(DeskActionView):
     """Notes what is known."""
 
     slug, title, capability = "explain", "Note what is known", RECONCILE
-    form_class = ReasonForm
+    form_class = ExplanationForm
     needs_confirmation = False
     success_message = "Noted. The difference stays open."
 
@@ -146,7 +146,7 @@ class AcceptBreak(DeskActionView):
     """Accepts a difference as it stands."""
 
     slug, title, capability, tone = "accept", "Accept with a reason", ACCEPT_BREAKS, "danger"
-    form_class = ReasonForm
+    form_class = ExplanationForm
     success_message = "Accepted, until its figures change."
 
     @classmethod
@@ -176,7 +176,7 @@ class ReopenBreak(DeskActionView):
     """Takes an acceptance back."""
 
     slug, title, capability = "reopen", "Take the acceptance back", ACCEPT_BREAKS
-    form_class = ReasonForm
+    form_class = ExplanationForm
     success_message = "Open again."
 
     @classmethod

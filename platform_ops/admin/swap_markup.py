@@ -16,6 +16,7 @@ from backoffice.core.services.switches import Switch, register_guard
 from backoffice.core.types import Actor
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, moment_column, number_column, text_column
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.navigation import register_page
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView
@@ -99,12 +100,6 @@ class EditRule(_RuleView):
         """What stands."""
         names = (*_FIELDS, "kind", "long_value", "short_value", "flag_percent")
         return {name: getattr(self.target, name) for name in names}
-
-
-class ReasonForm(forms.Form):
-    """Why."""
-
-    reason = forms.CharField(max_length=300, label="Reason")
 
 
 class RemoveRule(DeskActionView):

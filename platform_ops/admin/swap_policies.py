@@ -22,8 +22,8 @@ from backoffice.ui.columns import (
     number_column,
     text_column,
 )
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.views import DeskActionView
-from platform_ops.admin.swaps import ReasonForm
 from platform_ops.models import (
     AccountGroup,
     AccountType,

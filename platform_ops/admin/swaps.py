@@ -33,6 +33,7 @@ from backoffice.ui.columns import (
     text_column,
 )
 from backoffice.ui.formats import format_decimal
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.navigation import register_page
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
@@ -65,12 +66,6 @@ CAUSE_TONES = {
 BREAK_TONES = {"open": "bad", "accepted": "warn", "cleared": "good"}
 CHARGE_TONES = {"due": "warn", "sending": "warn", "done": "good", "refused": "bad"}
 _DATE = forms.DateInput(attrs={"type": "date"})
-
-
-class ReasonForm(forms.Form):
-    """Why."""
-
-    reason = forms.CharField(max_length=400, widget=forms.Textarea(attrs={"rows": 3}), label="Reason")
 
 
 # Rollovers

@@ -14,11 +14,11 @@ from backoffice.core.models import ApiKey, LegalEntity, User
 from backoffice.core.services import api_keys
 from backoffice.core.services.api_keys import MANAGE_KEYS
 from backoffice.core.types import STAFF_ROLES, Actor, Role
-from backoffice.desk.admin.people import ReasonForm
 from backoffice.desk.admin.secrets_shown import ShowsSecretOnce
 from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import computed_column, link_column, moment_column, state_column
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.views import DeskActionView
 
 USE_HINT = (

@@ -19,14 +19,9 @@ from backoffice.kernel.errors import InvalidInput
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge, computed_column, link_column, moment_column, number, text, text_column
 from backoffice.ui.exports import record_export
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.renderers.pdf import render_pdf
 from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
-
-
-class ReasonForm(forms.Form):
-    """Why something is done."""
-
-    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=500, help_text="Kept in the audit.")
 
 
 class LeaverForm(ReasonForm):

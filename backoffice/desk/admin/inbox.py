@@ -17,11 +17,11 @@ from backoffice.core.models import LegalEntity, Severity, User, WorkItem, WorkIt
 from backoffice.core.services import work_delivery, work_items
 from backoffice.core.types import Actor, Role
 from backoffice.core.work_kinds import is_registered, work_kind
-from backoffice.desk.admin.people import ReasonForm
 from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, moment_column, number_column, state_column
 from backoffice.ui.formats import format_time
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.views import DeskActionView
 
 WORK = "core.work_on_items"

@@ -25,6 +25,7 @@ from backoffice.desk.admin.message_templates import mail_frame, mail_page
 from backoffice.kernel.errors import NotFound
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed, computed_column, link_column, moment, moment_column, text
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.navigation import register_page, register_section
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskPage, DeskTablePage, register_desk_page
@@ -38,12 +39,6 @@ STATE_TONES = {
     "suppressed": "quiet",
 }
 VIEW_CAUGHT = "core.view_caught_mail"
-
-
-class ReasonForm(forms.Form):
-    """Why something is done."""
-
-    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=300, help_text="Kept in the audit.")
 
 
 class SendAgain(DeskActionView):

@@ -18,15 +18,10 @@ from backoffice.core.types import Actor, Role
 from backoffice.desk.admin.identity import EndSessions, RecordLeaver
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, moment_column
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.views import DeskActionView
 
 MANAGE = "core.manage_users"
-
-
-class ReasonForm(forms.Form):
-    """Why something is done."""
-
-    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=500, help_text="Kept in the audit.")
 
 
 class AccessForm(ReasonForm):

@@ -14,10 +14,10 @@ from backoffice.core.models import LegalEntity, PublicEvent, WebhookDelivery, We
 from backoffice.core.public_topics import find_public_topic
 from backoffice.core.services import public_events, webhooks
 from backoffice.core.types import Actor
-from backoffice.desk.admin.people import ReasonForm
 from backoffice.desk.admin.secrets_shown import ShowsSecretOnce
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, link_column, moment_column, number_column
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.views import DeskActionView
 
 MANAGE = webhooks.MANAGE

@@ -12,11 +12,11 @@ from django.http import HttpRequest
 from backoffice.core.models import Job, JobRun, OutboxEvent, ProcessHeartbeat
 from backoffice.core.services import outbox
 from backoffice.core.types import Actor
-from backoffice.desk.admin.people import ReasonForm
 from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, moment_column, number_column, state_column
 from backoffice.ui.formats import format_age
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.views import DeskActionView
 
 ERROR_PREVIEW = 90

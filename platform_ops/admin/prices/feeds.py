@@ -15,6 +15,7 @@ from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import computed_column, link_column, moment_column, state_column, text_column
 from backoffice.ui.formats import format_age, format_decimal
+from backoffice.ui.forms import ReasonForm
 from backoffice.ui.views import DeskActionView
 from platform_ops.admin.price_charts import Mark, tick_chart
 from platform_ops.models import PriceFeed, PriceFilterSetting, PriceSource, TickFile
@@ -54,12 +55,6 @@ def marks_of(ticks: Sequence[StoredTick]) -> list[Mark]:
         for t in ticks
         if t.bid is not None and t.ask is not None
     ]
-
-
-class ReasonForm(forms.Form):
-    """Why."""
-
-    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=400)
 
 
 class RestartFeed(DeskActionView):
