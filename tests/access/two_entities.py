@@ -64,6 +64,17 @@ SHARED = {
     "platform_ops.MarketCalendar_symbols",
     "platform_ops.Holiday",
     "platform_ops.SpecificationImport",
+    "platform_ops.DividendEvent",
+    "platform_ops.PriceSource",
+    "platform_ops.PriceFilterSetting",
+    "platform_ops.SymbolPriceState",
+    "platform_ops.PriceFeed",
+    "platform_ops.TickBatch",
+    "platform_ops.BufferedTick",
+    "platform_ops.TickFile",
+    "platform_ops.RejectionEpisode",
+    "platform_ops.RejectedTick",
+    "platform_ops.PriceBar",
     "ib.RateCardVersion",
 }
 
@@ -308,7 +319,21 @@ FITTING: dict[str, dict[str, Any]] = {
     "core.WebhookEndpoint": {"topics": ["test.topic"]},
     "core.UserSession": {"session_key": lambda code: f"{code}sessionkey"},
     "core.ApiKey": {"scopes": ["funding.view_ledger"]},
+    "platform_ops.GroupSymbolOverride": {"spread_points": 12},
+    "platform_ops.OrderExecution": {"hour": 12},
+    "platform_ops.ReconciliationRun": {"window_to": datetime(2026, 3, 6, tzinfo=UTC)},
+    "platform_ops.ServerOperation": {"kind": "change_leverage", "reference": lambda code: f"BO-{next(_serial):012d}"},
+    "platform_ops.SwapLine": {"cause": "swap"},
+    "platform_ops.SwapBreak": {"cause": "swap"},
+    "platform_ops.SymbolDrift": {"field": "digits"},
+    "platform_ops.SyncGap": {"to_at": datetime(2026, 3, 6, tzinfo=UTC)},
 }
+NEEDED: dict[str, set[str]] = {
+    "platform_ops.AccountOffer": {"live_group"},
+    "platform_ops.ServerOperation": {"account"},
+    "platform_ops.SwapFreePolicy": {"account_type"},
+}
+"""Relations that may be empty, but not in a row that stands for all."""
 
 # --- filling ------------------------------------------------------------------------------------------------------------
 
@@ -336,6 +361,7 @@ def _fill(model: type[models.Model], broker: Broker, before: dict[type[models.Mo
                 not column.null
                 or related._meta.label in {"core.LegalEntity", "core.Brand"}
                 or (related is User and column.name == "user")
+                or column.name in NEEDED.get(model._meta.label, ())
             )
             if wanted:
                 values[column.name] = (

@@ -210,6 +210,7 @@ def test_an_installation_with_all_its_parts_is_ready(client: Browser, clock: tim
             "beat": {"ok": True, "age_seconds": 0.0},
             "worker": {"ok": True, "age_seconds": 0.0},
             "outbox": {"ok": True, "lag_seconds": 0.0, "dead": 0},
+            "servers": {"ok": True, "servers": 0, "live": 0, "worst_lag_seconds": 0.0, "open_gaps": 0},
         },
     }
 

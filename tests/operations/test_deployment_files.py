@@ -106,7 +106,7 @@ def test_the_site_runs_with_no_more_rights_than_it_needs() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert "privileged" not in service
         writable = {volume.split(":")[1] for volume in service["volumes"]}
-        assert writable == {"/srv/backoffice/var/files", "/srv/backoffice/var/mail"}
+        assert writable == {"/srv/backoffice/var/files", "/srv/backoffice/var/mail", "/srv/backoffice/var/ticks"}
     images = [service["image"] for service in services.values() if service["image"] != "broker-backoffice"]
     assert all(re.fullmatch(r"[a-z/]+:\d+", image) for image in images)
     text = (ROOT / "docker-compose.yml").read_text("utf-8")
@@ -132,7 +132,7 @@ def test_the_image_is_built_carefully_and_runs_as_nobody_in_particular() -> None
     assert "sudo" not in runs
     assert "--no-cache-dir" in runs
     assert "--require-hashes" in runs
-    assert "chown -R backoffice var/files var/mail" in runs
+    assert "chown -R backoffice var/files var/mail var/ticks" in runs
     # Dependencies are installed before the code is copied, so that a change of the code does not install them anew.
     assert lines.index("COPY requirements.txt .") < lines.index("COPY . .")
     assert not re.search(r"(?i)(secret|password|token|key)\S*=", " ".join(line for line in lines if "ENV" in line))

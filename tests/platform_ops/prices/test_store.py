@@ -76,6 +76,7 @@ def test_a_kill_between_file_and_row_loses_nothing_and_shows_nothing_twice(
     before = around(symbol)
 
     def die(name: str) -> None:
+        assert name == "platform_ops.flush_ticks.file_written"
         raise KeyboardInterrupt
 
     with time_machine.travel(LATER, tick=False):
