@@ -93,6 +93,11 @@ def register() -> None:
         ("platform_ops.SwapSetting", "server__entity"),
         ("platform_ops.SwapRun", "server__entity"),
         ("platform_ops.SwapPush", "server__entity"),
+        # A policy speaks of one account, one group or one account type; a rate of one group, or of all (below).
+        ("platform_ops.SwapFreePolicy", "account__server__entity"),
+        ("platform_ops.SwapFreePolicy", "group__server__entity"),
+        ("platform_ops.SwapFreePolicy", "account_type__entity"),
+        ("platform_ops.SwapRate", "group__server__entity"),
     ):
         register_scope(label, role_entity_scope(entity_path, *WHOLE_ENTITY_ROLES))
     for label in (
@@ -102,11 +107,10 @@ def register() -> None:
         "Quote",
         "DailyPrice",
         "FxReferenceRate",
-        "SwapRate",
-        "SwapFreePolicy",
         "DividendEvent",
     ):
         register_scope(f"platform_ops.{label}", _every_member_of_staff)
+    register_scope("platform_ops.SwapRate", _rates_of_all_groups)
     for label in ("SwapSheet", "SwapSheetRow", "SwapMarkupRule"):
         register_scope(f"platform_ops.{label}", _who_stands_for_the_broker)
 
@@ -131,6 +135,11 @@ def _own_accounts(account_path: str) -> ScopeProvider:
         return Q(**{f"{account_path}client__user_id": actor.user_id}) if actor.has_role(Role.TRADER) else None
 
     return provider
+
+
+def _rates_of_all_groups(actor: Actor) -> Q | None:
+    """A rate that no group has to itself belongs to nobody, as its symbol does."""
+    return Q(group__isnull=True) if actor.is_staff else None
 
 
 def _every_member_of_staff(actor: Actor) -> Q | None:

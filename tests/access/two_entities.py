@@ -320,11 +320,12 @@ FITTING: dict[str, dict[str, Any]] = {
     "core.UserSession": {"session_key": lambda code: f"{code}sessionkey"},
     "core.ApiKey": {"scopes": ["funding.view_ledger"]},
     "platform_ops.GroupSymbolOverride": {"spread_points": 12},
-    "platform_ops.OrderExecution": {"hour": 12},
+    "platform_ops.OrderExecution": {"hour": 12, "volume_lots": Decimal(1), "filled_lots": Decimal(1)},
+    "platform_ops.ServerOperationEvent": {"state": "requested"},
+    "platform_ops.SwapTerm": {"mode": 1, "cause": "no_nights"},
     "platform_ops.ReconciliationRun": {"window_to": datetime(2026, 3, 6, tzinfo=UTC)},
     "platform_ops.ServerOperation": {"kind": "change_leverage", "reference": lambda code: f"BO-{next(_serial):012d}"},
-    "platform_ops.SwapLine": {"cause": "swap"},
-    "platform_ops.SwapBreak": {"cause": "swap"},
+    "platform_ops.SwapLine": {"cause": "no_nights"},
     "platform_ops.SymbolDrift": {"field": "digits"},
     "platform_ops.SyncGap": {"to_at": datetime(2026, 3, 6, tzinfo=UTC)},
 }
@@ -332,6 +333,8 @@ NEEDED: dict[str, set[str]] = {
     "platform_ops.AccountOffer": {"live_group"},
     "platform_ops.ServerOperation": {"account"},
     "platform_ops.SwapFreePolicy": {"account_type"},
+    "platform_ops.SwapMarkupRule": {"account_group"},
+    "platform_ops.SwapRate": {"group"},
 }
 """Relations that may be empty, but not in a row that stands for all."""
 
@@ -350,7 +353,9 @@ def _fill_if_empty(model: type[models.Model], broker: Broker, before: dict[type[
 def _fill(model: type[models.Model], broker: Broker, before: dict[type[models.Model], set[Any]], *, depth: int) -> Any:
     if model is LegalEntity:
         return broker.entity
-    known = _new_rows(model, before).first()
+    # What belongs to nobody is the same for both: its names tell of neither.
+    rows = model._default_manager.all() if model._meta.label in SHARED else _new_rows(model, before)
+    known = rows.first()
     if known is not None or depth > 3:
         return known
     values: dict[str, Any] = {}
