@@ -203,7 +203,7 @@ def _money_row(code: str, parts: Mapping[str, str]) -> tuple[Any, ...]:
 class LineFilterForm(forms.Form):
     """Which lines."""
 
-    server = forms.ModelChoiceField(TradingServer.objects.order_by("code"), required=False, label="Server")
+    server = forms.ModelChoiceField(TradingServer.objects.none(), required=False, label="Server")
     day = forms.DateField(required=False, widget=_DATE, label="Day")
     login = forms.CharField(required=False, max_length=32, label="Account")
     position = forms.IntegerField(required=False, label="Position", min_value=0)
@@ -240,6 +240,13 @@ class SwapLinesPage(DeskTablePage):
         ),
         computed(lambda row: formula_of(row), title="Formula"),
     )
+
+    def _filter(self) -> forms.Form | None:
+        form = super()._filter()
+        if form is not None:
+            servers = visible_to(TradingServer.objects.all(), self.actor).order_by("code")
+            form.fields["server"].queryset = servers  # type: ignore[attr-defined]
+        return form
 
     def rows(self, actor: Actor, filters: Mapping[str, Any]) -> QuerySet[Any] | Sequence[Any]:
         """Of the latest day unless one is named."""

@@ -322,10 +322,10 @@ FITTING: dict[str, dict[str, Any]] = {
     "platform_ops.GroupSymbolOverride": {"spread_points": 12},
     "platform_ops.OrderExecution": {"hour": 12, "volume_lots": Decimal(1), "filled_lots": Decimal(1)},
     "platform_ops.ServerOperationEvent": {"state": "requested"},
-    "platform_ops.SwapTerm": {"mode": 1, "cause": "no_nights"},
+    "platform_ops.SwapTerm": {"mode": 1, "cause": "no_swap"},
     "platform_ops.ReconciliationRun": {"window_to": datetime(2026, 3, 6, tzinfo=UTC)},
     "platform_ops.ServerOperation": {"kind": "change_leverage", "reference": lambda code: f"BO-{next(_serial):012d}"},
-    "platform_ops.SwapLine": {"cause": "no_nights"},
+    "platform_ops.SwapLine": {"cause": "no_swap"},
     "platform_ops.SymbolDrift": {"field": "digits"},
     "platform_ops.SyncGap": {"to_at": datetime(2026, 3, 6, tzinfo=UTC)},
 }
@@ -335,6 +335,7 @@ NEEDED: dict[str, set[str]] = {
     "platform_ops.SwapFreePolicy": {"account_type"},
     "platform_ops.SwapMarkupRule": {"account_group"},
     "platform_ops.SwapRate": {"group"},
+    "platform_ops.SymbolNameRule": {"server"},
 }
 """Relations that may be empty, but not in a row that stands for all."""
 
