@@ -2,16 +2,12 @@
 
 from django.db import migrations
 
+from crm.migrations import _client_reference
+
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("crm", "0002_client_history"),
     ]
 
-    operations = [
-        migrations.RunSQL(
-            "CREATE SEQUENCE crm_client_reference",
-            "DROP SEQUENCE crm_client_reference",
-        ),
-    ]
+    operations = _client_reference.OPERATIONS
