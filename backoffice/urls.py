@@ -7,10 +7,10 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from backoffice.core.file_views import stored_file
-from backoffice.core.health import healthz, readyz
-from backoffice.core.message_views import unsubscribe_page
-from backoffice.core.metrics import metrics
+from backoffice.core.files.views import stored_file
+from backoffice.core.messages.views import unsubscribe_page
+from backoffice.core.observing.health import healthz, readyz
+from backoffice.core.observing.metrics import metrics
 from backoffice.core.views import home, not_offered
 
 urlpatterns = [
@@ -21,7 +21,7 @@ urlpatterns = [
     path("desk/", admin.site.urls),
     # Addresses are changed by an administrator, under audit, never by who holds the session.
     path("account/email/", not_offered),
-    path("account/", include("backoffice.core.account_pages")),
+    path("account/", include("backoffice.core.identity.account_pages")),
     path("account/", include("allauth.urls")),
     path("portal/", include("backoffice.portal.urls")),
     path("api/v1/", include("backoffice.api.urls")),

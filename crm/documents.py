@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from backoffice.core.access import declare_capability
-from backoffice.core.file_kinds import CSV, DOCUMENTS, IMAGES, MEGABYTE, XLSX, FilePurpose, register_file_purpose
+from backoffice.core.files.kinds import CSV, DOCUMENTS, IMAGES, MEGABYTE, XLSX, FilePurpose, register_file_purpose
 from backoffice.core.models import StoredFile
 from backoffice.core.services import consents, files
 from backoffice.core.types import Actor, Role

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backoffice.core.message_kinds import MessageTemplateDefinition, register_template
+from backoffice.core.messages.kinds import MessageTemplateDefinition, register_template
 
 WELCOME, NEWS = "crm.welcome", "crm.news"
 _SECTION = "<mj-section><mj-column>{}</mj-column></mj-section>"

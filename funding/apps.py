@@ -12,7 +12,7 @@ class FundingConfig(AppConfig):
 
     def ready(self) -> None:
         """Declares verbs, scopes and proofs, and takes its place in the business day."""
-        from backoffice.core.document_kinds import DocumentKind, register_document_kind
+        from backoffice.core.organisation.document_kinds import DocumentKind, register_document_kind
         from backoffice.core.services import outbox
         from backoffice.ui.dashboards import register_card
         from backoffice.ui.navigation import register_page

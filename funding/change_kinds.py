@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from backoffice.core.change_kinds import ChangeKind, Impact, Payload, register_change_kind
+from backoffice.core.changes.kinds import ChangeKind, Impact, Payload, register_change_kind
 from backoffice.core.models import LegalEntity
 from backoffice.core.services import changes
 from backoffice.core.types import Actor

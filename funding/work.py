@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from backoffice.core.models import Severity
 from backoffice.core.types import Role
-from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_kind
+from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel import clock
 from backoffice.ui.formats import format_amount
 from funding.models import ExternalAccount

@@ -12,8 +12,8 @@ class IbConfig(AppConfig):
 
     def ready(self) -> None:
         """Declares permissions, checks, work and the step of the business day, with the rooms that keep them."""
-        from backoffice.core.bench import register_suite
-        from backoffice.core.metrics import register_gauge
+        from backoffice.core.measuring.bench import register_suite
+        from backoffice.core.observing.metrics import register_gauge
         from backoffice.core.schedule import register_periodic
         from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source

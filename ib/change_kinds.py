@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from backoffice.core.change_kinds import ChangeKind, Impact, register_change_kind
+from backoffice.core.changes.kinds import ChangeKind, Impact, register_change_kind
 from backoffice.core.models import Job
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, InvalidInput

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backoffice.core.change_kinds import register_change_kind
+from backoffice.core.changes.kinds import register_change_kind
 from backoffice.core.schedule import register_periodic
 from backoffice.core.services import outbox
 

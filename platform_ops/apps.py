@@ -12,7 +12,7 @@ class PlatformOpsConfig(AppConfig):
 
     def ready(self) -> None:
         """Declares the desk's verbs, scopes and proofs."""
-        from backoffice.core.bench import register_suite
+        from backoffice.core.measuring.bench import register_suite
         from platform_ops import (
             account_room,
             api,

@@ -16,8 +16,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from backoffice.core.bench import Comparison, Contender, Contest
-from backoffice.core.bench_database import (
+from backoffice.core.measuring.bench import Comparison, Contender, Contest
+from backoffice.core.measuring.database import (
     SCHEMA,
     bench_entity,
     empty_tables,

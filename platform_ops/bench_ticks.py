@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backoffice.core.bench import Comparison, Contender, Contest
+from backoffice.core.measuring.bench import Comparison, Contender, Contest
 from platform_ops.rules.price_filter import PriceFilter
 from platform_ops.rules.price_filter_batch import TickColumns, judge_batch
 from platform_ops.rules.price_sizing import sized_levels

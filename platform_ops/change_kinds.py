@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from backoffice.core.change_kinds import ChangeKind, Impact, register_change_kind
+from backoffice.core.changes.kinds import ChangeKind, Impact, register_change_kind
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, InvalidInput
 from backoffice.kernel.prices import point_size

@@ -6,7 +6,7 @@ from django.apps import apps
 from django.db.models import Q
 
 from backoffice.core.access import ScopeProvider, declare_capability, register_scope, role_entity_scope, visible_to
-from backoffice.core.entity_scope import stands_for
+from backoffice.core.organisation.scope import stands_for
 from backoffice.core.types import Actor, Role
 
 VIEW_PLATFORM = "platform.view_platform"

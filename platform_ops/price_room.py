@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backoffice.core.access import declare_capability, register_scope
-from backoffice.core.bench import register_suite
+from backoffice.core.measuring.bench import register_suite
 from backoffice.core.schedule import register_periodic
 from backoffice.core.types import Actor, Role
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backoffice.core.health import register_readiness
-from backoffice.core.metrics import register_gauge
+from backoffice.core.observing.health import register_readiness
+from backoffice.core.observing.metrics import register_gauge
 from platform_ops.gateways.csv_files import connector as csv_files
 from platform_ops.gateways.mt5web import connector as mt5web
 from platform_ops.selectors import servers

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def register() -> None:
     """Called once when the application starts."""
-    from backoffice.core.bench import register_suite
+    from backoffice.core.measuring.bench import register_suite
     from platform_ops.admin import swap_policies  # noqa: F401 - its screens register themselves
     from platform_ops.admin import swaps as screens
     from platform_ops.api import swaps as endpoints

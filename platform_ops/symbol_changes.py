@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from backoffice.core.change_kinds import ChangeKind, Impact, register_change_kind
+from backoffice.core.changes.kinds import ChangeKind, Impact, register_change_kind
 from backoffice.core.models import ChangeRequest
 from backoffice.core.services import changes, jobs
 from backoffice.core.services.switches import Switch, require_open

@@ -12,8 +12,8 @@ class RiskConfig(AppConfig):
 
     def ready(self) -> None:
         """Declares permissions and registers pages, the card, the API endpoint, the proof and the scheduled work."""
-        from backoffice.core.bench import register_suite
         from backoffice.core.books import register_check
+        from backoffice.core.measuring.bench import register_suite
         from backoffice.core.schedule import register_periodic
         from backoffice.core.types import Role
         from backoffice.ui.dashboards import register_card

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from backoffice.core.bench import Comparison, Contender, Contest
-from backoffice.core.bench_database import SCHEMA, bench_entity, fetch_all, fill_tables, settle_down
+from backoffice.core.measuring.bench import Comparison, Contender, Contest
+from backoffice.core.measuring.database import SCHEMA, bench_entity, fetch_all, fill_tables, settle_down
 from backoffice.core.types import Actor
 from platform_ops.services import catalogue
 from platform_ops.services.symbols import register_names

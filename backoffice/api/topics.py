@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backoffice.core.models import ChangeRequest
-from backoffice.core.public_topics import ID, NUMBER, TEXT, object_schema, register_public_topic
+from backoffice.core.webhooks.topics import ID, NUMBER, TEXT, object_schema, register_public_topic
 
 
 def describe_work_item(payload: dict[str, Any]) -> dict[str, Any]:

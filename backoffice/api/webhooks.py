@@ -12,9 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from backoffice.core.models import WebhookDelivery, WebhookEndpoint
-from backoffice.core.public_topics import public_topics
 from backoffice.core.services import public_events, webhooks
 from backoffice.core.services.webhook_delivery import message_of
+from backoffice.core.webhooks.topics import public_topics
 from backoffice.ui.api_fields import MomentField, code_of, entity_field
 from backoffice.ui.api_registry import register_endpoint, register_router
 from backoffice.ui.api_views import ApiView, Call, ReasonSerializer, ScopedReadOnlyViewSet, StrictSerializer, use_case

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from backoffice.core.identity.second_factor import session_passed_second_factor
 from backoffice.core.models import User
-from backoffice.core.second_factor import session_passed_second_factor
 from backoffice.core.types import NOBODY, PORTAL_ROLES, Actor
 
 

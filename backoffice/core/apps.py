@@ -13,23 +13,18 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         """Declares permissions, scheduled work and checks, and makes the Celery application the current one."""
         from backoffice.celery import app
-        from backoffice.core import (
-            change_room,
-            checks,  # noqa: F401 - checks register themselves
-            identity_permissions,
-            message_room,
-            metrics,
-            organisation_checks,
-            organisation_permissions,
-            permissions,
-            private_files,
-            schedule,
-            sign_in,
-            stream_channels,
-            webhook_room,
-            work_mail,
-        )
+        from backoffice.core import checks, permissions, schedule, stream_channels  # noqa: F401 - checks register themselves
+        from backoffice.core.changes import room as change_room
+        from backoffice.core.files import private as private_files
+        from backoffice.core.identity import permissions as identity_permissions
+        from backoffice.core.identity import sign_in
+        from backoffice.core.messages import room as message_room
+        from backoffice.core.observing import metrics
+        from backoffice.core.organisation import checks as organisation_checks
+        from backoffice.core.organisation import permissions as organisation_permissions
         from backoffice.core.services import leavers, work_sweep
+        from backoffice.core.webhooks import room as webhook_room
+        from backoffice.core.work import mail as work_mail
 
         app.set_default()
         permissions.declare()

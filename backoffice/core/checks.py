@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.checks import Error, Tags, register
 from django.db import Error as DatabaseFailure
 
-from backoffice.core.backup_cipher import backup_key
-from backoffice.core.secrets import parse_keys
+from backoffice.core.sealing.backup_cipher import backup_key
+from backoffice.core.sealing.secrets import parse_keys
 from backoffice.core.services.key_rotation import missing_keys
 from backoffice.kernel.errors import Misconfigured
 

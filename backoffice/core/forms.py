@@ -17,7 +17,7 @@ from allauth.mfa.webauthn.forms import (
 from django import forms
 from django.core.exceptions import ValidationError
 
-from backoffice.core.sign_in import note_second_factor_failed
+from backoffice.core.identity.sign_in import note_second_factor_failed
 
 
 class _OneTimeCode(forms.Form):

@@ -8,7 +8,7 @@ from django.db.models.functions import Cast
 from backoffice.core.access import declare_capability, register_scope, role_entity_scope
 from backoffice.core.models.switches import Switch
 from backoffice.core.types import STAFF_ROLES, Actor, Role
-from backoffice.core.work_kinds import kinds_of_roles
+from backoffice.core.work.kinds import kinds_of_roles
 
 ADMINISTRATOR = Role.ADMINISTRATOR.value
 AUDITOR = Role.AUDITOR.value

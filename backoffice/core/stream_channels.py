@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from backoffice.core import inbox
-from backoffice.core.bench import register_suite
+from backoffice.core.measuring.bench import register_suite
 from backoffice.core.streams import ChannelKind, Snapshot, register_channel
 from backoffice.core.types import Actor
+from backoffice.core.work import inbox
 
 
 def register() -> None:

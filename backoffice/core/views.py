@@ -8,8 +8,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
+from backoffice.core.identity.second_factor import second_factor_url, session_passed_second_factor
 from backoffice.core.models import User
-from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
 
 
 @never_cache

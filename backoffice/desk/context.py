@@ -10,10 +10,10 @@ from django.urls import reverse
 
 from backoffice.core.access import holds
 from backoffice.core.actors import actor_of
-from backoffice.core.inbox import badge_count, delivery_of
 from backoffice.core.models import LegalEntity
 from backoffice.core.services.switches import standing_stops
 from backoffice.core.streams import streams_url
+from backoffice.core.work.inbox import badge_count, delivery_of
 
 
 def environment_label(request: HttpRequest) -> list[str] | None:

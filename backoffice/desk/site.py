@@ -19,8 +19,8 @@ from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
 from backoffice.core.actors import actor_of
+from backoffice.core.identity.second_factor import second_factor_url, session_passed_second_factor
 from backoffice.core.models import User
-from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
 from backoffice.desk.context import work_and_switches
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import viewing_actor

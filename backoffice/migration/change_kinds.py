@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backoffice.core.change_kinds import ChangeKind, Impact, register_change_kind
+from backoffice.core.changes.kinds import ChangeKind, Impact, register_change_kind
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, InvalidInput
 from backoffice.migration.models import MigrationPackage

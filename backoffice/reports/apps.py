@@ -13,7 +13,7 @@ class ReportsConfig(AppConfig):
     def ready(self) -> None:
         """Declares permissions and registers definitions, pages, the proof and the last step of the business day."""
         from backoffice.core.books import register_check
-        from backoffice.core.document_kinds import DocumentKind, register_document_kind
+        from backoffice.core.organisation.document_kinds import DocumentKind, register_document_kind
         from backoffice.reports import api, checks, permissions
         from backoffice.reports.admin import document_panel
         from backoffice.reports.definitions.daily_finance import DAILY_FINANCE

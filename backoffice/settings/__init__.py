@@ -96,8 +96,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "backoffice.core.identity_middleware.IdentityMiddleware",
-    "backoffice.core.identity_middleware.ClientViewMiddleware",
+    "backoffice.core.identity.middleware.IdentityMiddleware",
+    "backoffice.core.identity.middleware.ClientViewMiddleware",
     "backoffice.core.middleware.TraceMiddleware",
     "backoffice.core.middleware.DomainErrorMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -154,7 +154,7 @@ GUARDIAN_MONKEY_PATCH_USER = False
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-ACCOUNT_ADAPTER = "backoffice.core.accounts.AccountAdapter"
+ACCOUNT_ADAPTER = "backoffice.core.identity.accounts.AccountAdapter"
 ACCOUNT_FORMS = {
     "login": "backoffice.core.forms.SignInForm",
     "change_password": "backoffice.core.forms.PasswordChangeForm",
@@ -192,7 +192,7 @@ LOGIN_EVENT_DAYS = env_int("BACKOFFICE_LOGIN_EVENT_DAYS", default=400)
 # Where browsers reach the live streams: `same-origin` when the proxy in front leads /streams/ to their process, or the
 # number of that process's own port on the same host; empty for none, and pages ask for themselves.
 STREAMS = os.environ.get("BACKOFFICE_STREAMS", "")
-MFA_ADAPTER = "backoffice.core.accounts.SecondFactorAdapter"
+MFA_ADAPTER = "backoffice.core.identity.accounts.SecondFactorAdapter"
 MFA_FORMS = {
     "authenticate": "backoffice.core.forms.CodeAtSignInForm",
     "reauthenticate": "backoffice.core.forms.CodeAgainForm",
@@ -257,7 +257,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 30 * 1024 * 1024
 
 # Mails are caught in a folder that administrators can read on the desk, until a provider is named: Django's SMTP
 # backend, or one of anymail's. Of anymail, every BACKOFFICE_ANYMAIL_<NAME> becomes its setting <NAME>.
-EMAIL_BACKEND = os.environ.get("BACKOFFICE_EMAIL_BACKEND", "backoffice.core.mail_catcher.CatcherBackend")
+EMAIL_BACKEND = os.environ.get("BACKOFFICE_EMAIL_BACKEND", "backoffice.core.messages.catcher.CatcherBackend")
 EMAIL_FILE_PATH = os.environ.get("BACKOFFICE_EMAIL_FOLDER", str(BASE_DIR / "var" / "mail"))
 EMAIL_HOST = os.environ.get("BACKOFFICE_SMTP_HOST", "localhost")
 EMAIL_PORT = env_int("BACKOFFICE_SMTP_PORT", default=587)
@@ -323,7 +323,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryStateEnum": "backoffice.core.models.WebhookDelivery.State",
         "WorkItemStateEnum": "backoffice.core.models.WorkItem.State",
         "WorkEventKindEnum": "backoffice.core.models.WorkItemEvent.Kind",
-        "ChangeStateEnum": "backoffice.core.change_rules.ChangeState",
+        "ChangeStateEnum": "backoffice.core.changes.rules.ChangeState",
         "MessageStateEnum": "backoffice.core.models.Message.State",
         "FileStateEnum": "backoffice.core.models.StoredFile.State",
         "LoginEventKindEnum": "backoffice.core.models.LoginEvent.Kind",
@@ -368,5 +368,5 @@ BACKUP_KEY = os.environ.get("BACKOFFICE_BACKUP_KEY", "")
 
 LOG_FORMAT = os.environ.get("BACKOFFICE_LOG_FORMAT", "json")
 LOG_LEVEL = os.environ.get("BACKOFFICE_LOG_LEVEL", "INFO")
-LOGGING_CONFIG = "backoffice.core.logs.configure"
+LOGGING_CONFIG = "backoffice.core.observing.logs.configure"
 LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL}

@@ -39,7 +39,7 @@ def private_storage(*, folder: str, bucket: str) -> dict[str, Any]:
     served from the bucket itself, so no address of it is ever signed for a browser.
     """
     if not bucket:
-        return {"BACKEND": "backoffice.core.private_storage.PrivateFolderStorage", "OPTIONS": {"location": folder}}
+        return {"BACKEND": "backoffice.core.files.storage.PrivateFolderStorage", "OPTIONS": {"location": folder}}
     options = {
         "bucket_name": bucket,
         "endpoint_url": os.environ.get("BACKOFFICE_S3_ENDPOINT") or None,

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tempfile
 from pathlib import Path
+
+# Workers of one run have a database of Valkey each: one of them emptying its cache must not make another forget what
+# it counts, such as used one-time codes. The number is set, not added, so that processes which tests start agree.
+if _worker := os.environ.get("PYTEST_XDIST_WORKER", ""):
+    os.environ["REDIS_URL"] = re.sub(r"db=\d+", f"db={int(_worker[2:]) + 1}", os.environ.get("REDIS_URL", ""))
 
 from backoffice.settings import *  # noqa: F403
 
@@ -15,7 +22,7 @@ STATIC_ROOT = Path(_own_folder.name) / "static"
 STATIC_ROOT.mkdir()
 STORAGES = {
     "default": {
-        "BACKEND": "backoffice.core.private_storage.PrivateFolderStorage",
+        "BACKEND": "backoffice.core.files.storage.PrivateFolderStorage",
         "OPTIONS": {"location": f"{_own_folder.name}/files"},
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

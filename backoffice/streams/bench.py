@@ -24,8 +24,8 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection, transaction
 
-from backoffice.core.bench import Comparison, Contender, Contest
-from backoffice.core.bench_database import bench_entity
+from backoffice.core.measuring.bench import Comparison, Contender, Contest
+from backoffice.core.measuring.database import bench_entity
 from backoffice.core.models import User
 from backoffice.core.streams import announce, topic_of
 from backoffice.kernel import clock

@@ -23,8 +23,8 @@ from backoffice.core import throttle
 from backoffice.core.access import holds
 from backoffice.core.actors import actor_of
 from backoffice.core.addresses import client_address
+from backoffice.core.identity.second_factor import session_passed_second_factor
 from backoffice.core.models import ApiKey, User
-from backoffice.core.second_factor import session_passed_second_factor
 from backoffice.core.services import api_keys
 from backoffice.kernel.errors import DomainError, Retryable
 from backoffice.ui.api_problems import PROBLEM_TYPE, plain, problem_body

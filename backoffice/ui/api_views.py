@@ -40,7 +40,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from backoffice.core.access import visible_to
 from backoffice.core.actors import actor_of
-from backoffice.core.secrets import seal, unseal
+from backoffice.core.sealing.secrets import seal, unseal
 from backoffice.core.services import idempotency
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, InvalidInput, Misconfigured

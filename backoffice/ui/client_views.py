@@ -12,7 +12,7 @@ from typing import Any
 from django import forms
 from django.urls import reverse
 
-from backoffice.core.identity_middleware import CLIENT_VIEW_KEY
+from backoffice.core.identity.middleware import CLIENT_VIEW_KEY
 from backoffice.core.models import ClientView, User
 from backoffice.core.services import client_views
 from backoffice.core.types import Actor

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from backoffice.core.access import get_visible
-from backoffice.core.file_views import file_response
+from backoffice.core.files.views import file_response
 from backoffice.core.models import Consent, StoredFile
 from backoffice.core.services import consents, files
 from backoffice.core.types import Actor

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import apps
 
-from backoffice.core.public_topics import AMOUNT, DAY, ID, ID_OR_NULL, TEXT, object_schema, register_public_topic
+from backoffice.core.webhooks.topics import AMOUNT, DAY, ID, ID_OR_NULL, TEXT, object_schema, register_public_topic
 from funding.events import DEPOSIT_RECEIVED, WITHDRAWAL_PAID
 from funding.ledger.models import JournalEntry
 

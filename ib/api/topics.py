@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Sum
 
-from backoffice.core.public_topics import NUMBER, object_schema, register_public_topic
+from backoffice.core.webhooks.topics import NUMBER, object_schema, register_public_topic
 from ib.models import CommissionLine, Partner, SettlementBatch
 
 

@@ -15,8 +15,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from backoffice.core.bench import Comparison, Contender, Contest
-from backoffice.core.bench_database import SCHEMA, empty_tables, fetch_all, run_sql, settle_down
+from backoffice.core.measuring.bench import Comparison, Contender, Contest
+from backoffice.core.measuring.database import SCHEMA, empty_tables, fetch_all, run_sql, settle_down
 from backoffice.core.services import jobs
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict

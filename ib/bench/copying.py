@@ -16,7 +16,7 @@ from pathlib import Path
 
 from django.db import connection, transaction
 
-from backoffice.core.bench_database import SCHEMA, fetch_all, run_sql, settle_down
+from backoffice.core.measuring.database import SCHEMA, fetch_all, run_sql, settle_down
 from ib.engine.partitions import LINE_TABLE, partition_name
 
 COPIED = f"{SCHEMA}.copied_line"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from backoffice.core.bench_database import SCHEMA, bench_entity, empty_tables, fetch_all, fill_tables, settle_down
+from backoffice.core.measuring.database import SCHEMA, bench_entity, empty_tables, fetch_all, fill_tables, settle_down
 from backoffice.core.models import Brand
 from backoffice.core.types import Actor
 from ib.engine.partitions import ensure_line_partitions

@@ -14,7 +14,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from backoffice.core.models import Severity
 from backoffice.core.services import work_items
 from backoffice.core.types import Role
-from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_kind
+from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from ib.models import QuarantinedTrade
 from platform_ops.selectors.trades import batch_of_trades
 

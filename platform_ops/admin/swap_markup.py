@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin
 
 from backoffice.core.access import visible_to
-from backoffice.core.file_kinds import CSV, MEGABYTE, XLSX, FilePurpose, register_file_purpose
+from backoffice.core.files.kinds import CSV, MEGABYTE, XLSX, FilePurpose, register_file_purpose
 from backoffice.core.schedule import register_periodic
 from backoffice.core.services.jobs import register_runner
 from backoffice.core.services.switches import Switch, register_guard

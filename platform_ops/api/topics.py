@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backoffice.core.public_topics import (
+from backoffice.core.webhooks.topics import (
     ID,
     ID_OR_NULL,
     NUMBER,

@@ -2,7 +2,7 @@
 
 import backoffice.core.fields
 import backoffice.core.migration_operations
-import backoffice.core.sealed_fields
+import backoffice.core.sealing.fields
 import backoffice.kernel.clock
 import backoffice.kernel.ids
 import django.contrib.postgres.constraints
@@ -186,7 +186,7 @@ class Migration(migrations.Migration):
                     ('host', models.CharField(blank=True, max_length=253)),
                     ('port', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)])),
                     ('login', models.CharField(blank=True, max_length=80)),
-                    ('password', backoffice.core.sealed_fields.EncryptedTextField(blank=True, bound_to='public_id', default='')),
+                    ('password', backoffice.core.sealing.fields.EncryptedTextField(blank=True, bound_to='public_id', default='')),
                     ('options', models.JSONField(blank=True, default=dict, help_text='What this kind of connector can be told besides.')),
                     ('is_enabled', models.BooleanField(default=False, help_text='Whether its records are followed.')),
                     ('syncs_orders', models.BooleanField(default=True, help_text='Whether ended orders are kept for execution quality.')),

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 
 from backoffice.core.access import ScopedQuerySet
 from backoffice.core.history import keep_history
-from backoffice.core.sealed_fields import EncryptedTextField
+from backoffice.core.sealing.fields import EncryptedTextField
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
 from platform_ops.models.servers import TradingServer

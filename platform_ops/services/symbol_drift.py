@@ -18,7 +18,7 @@ from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import ChangeRequest, Job, Severity
 from backoffice.core.services import audit, changes, work_items
 from backoffice.core.types import Actor, Role
-from backoffice.core.work_kinds import WorkKind, register_work_kind
+from backoffice.core.work.kinds import WorkKind, register_work_kind
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import ServerZone
 from backoffice.kernel.errors import Conflict, InvalidInput, NotFound

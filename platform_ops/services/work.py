@@ -16,7 +16,7 @@ from django.db.models.functions import Concat
 from backoffice.core.models import Severity, WorkItem
 from backoffice.core.services import work_items
 from backoffice.core.types import Role
-from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_kind
+from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import day_bounds
 from platform_ops.models import (

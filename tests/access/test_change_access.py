@@ -7,7 +7,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from backoffice.core.access import capabilities
-from backoffice.core.change_kinds import change_kinds
+from backoffice.core.changes.kinds import change_kinds
 from backoffice.core.models import ChangeRequest
 from backoffice.core.types import STAFF_ROLES, Role
 from tests.core.test_changes import Desk

@@ -99,6 +99,7 @@ NOT_ON_THE_API = {
     "platform_ops.services.connections": BY_PEOPLE,
     "platform_ops.services.liquidity.intake": AT_THE_DESK,
     "platform_ops.services.liquidity.providers": AT_THE_DESK,
+    "platform_ops.services.nightly_look": MACHINERY,
     "platform_ops.services.prices.history": MACHINERY,
     "platform_ops.services.prices.settings": BY_CHANGE,
     "platform_ops.services.prices.sources": AT_THE_DESK,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backoffice.core import outgoing
+from backoffice.core.messages import outgoing
 from backoffice.kernel.errors import InvalidInput
 from tests.api.receiver import drip, flood, make_certificate, never_answer, receiving
 

@@ -14,7 +14,7 @@ import pytest
 import time_machine
 from django.db import connection, transaction
 
-from backoffice.core import outgoing, webhook_signing
+from backoffice.core.messages import outgoing
 from backoffice.core.models import (
     AuditRecord,
     Job,
@@ -23,9 +23,10 @@ from backoffice.core.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from backoffice.core.public_topics import public_topics
 from backoffice.core.services import jobs, outbox, public_events, webhook_delivery, webhooks
 from backoffice.core.types import Role
+from backoffice.core.webhooks import signing as webhook_signing
+from backoffice.core.webhooks.topics import public_topics
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput, NotFound
 from tests.api.receiver import Receiver, receiving

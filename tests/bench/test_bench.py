@@ -10,8 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from backoffice.core.bench import Comparison, Contender, Contest, register_suite, run_suite, suite_names
-from backoffice.core.bench_database import bench_entity, own_database
+from backoffice.core.measuring.bench import Comparison, Contender, Contest, register_suite, run_suite, suite_names
+from backoffice.core.measuring.database import bench_entity, own_database
 from backoffice.core.models import LegalEntity, User
 from backoffice.kernel.errors import Conflict
 from platform_ops.models import TradingServer

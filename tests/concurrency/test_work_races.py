@@ -14,7 +14,7 @@ from backoffice.core.models import OutboxEvent, Switch, SwitchStop, WorkItem
 from backoffice.core.services import switches, work_items, work_sweep
 from backoffice.core.services.switches import SwitchedOff, require_open, resume, stop
 from backoffice.core.types import Actor
-from backoffice.core.work_kinds import WorkCondition
+from backoffice.core.work.kinds import WorkCondition
 from backoffice.kernel.errors import Conflict
 from funding.ledger.models import JournalEntry
 from funding.services.deposits import pay_withdrawal

@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
-from backoffice.core.change_rules import ChangeState, allowed_steps
+from backoffice.core.changes.rules import ChangeState, allowed_steps
 from backoffice.core.models import ApprovalPolicy, ChangeRequest
 from backoffice.core.services import changes
 from backoffice.core.types import Role

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from backoffice.core import organisation_checks
 from backoffice.core.models import AuditRecord, EntityBankAccount, LegalEntity, TermsVersion
+from backoffice.core.organisation import checks as organisation_checks
 from backoffice.core.services import entities, terms
 from backoffice.core.types import Role
 from backoffice.kernel import clock

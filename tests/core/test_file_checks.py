@@ -14,7 +14,7 @@ from pypdf import PdfWriter
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject, TextStringObject
 
 from backoffice.core.file_checks import CheckedFile, Refusal, inspect
-from backoffice.core.file_kinds import CSV, GZIP, JPEG, PDF, PNG, WEBP, XLSX, ZIP, FilePurpose
+from backoffice.core.files.kinds import CSV, GZIP, JPEG, PDF, PNG, WEBP, XLSX, ZIP, FilePurpose
 
 ANY = FilePurpose(
     "test.any",

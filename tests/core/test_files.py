@@ -21,9 +21,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 from pytest_django import Settings
 
-from backoffice.core.file_kinds import CSV, JPEG, PDF, PNG, FilePurpose, file_purposes, register_file_purpose
+from backoffice.core.files.kinds import CSV, JPEG, PDF, PNG, FilePurpose, file_purposes, register_file_purpose
+from backoffice.core.files.storage import write_object
 from backoffice.core.models import AuditRecord, Job, StoredFile
-from backoffice.core.private_storage import write_object
 from backoffice.core.services import file_sweep, files, jobs, virus_scan
 from backoffice.core.services.files import erase_file, read_file, read_upload, shown_name, store_file
 from backoffice.core.types import Actor, Role

@@ -18,8 +18,8 @@ from django.urls import path, reverse
 from backoffice import urls as site_urls
 from backoffice.core.middleware import DomainErrorMiddleware
 from backoffice.core.models import AuditRecord, OutboxEvent
+from backoffice.core.observing.trace import current_trace_id
 from backoffice.core.services import audit, heartbeats
-from backoffice.core.trace import current_trace_id
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, Denied, DomainError, MissingRate, NotFound, Retryable
 from tests.logins import log_in, make_entity, make_user

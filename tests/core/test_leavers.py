@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client as Browser
 from django.urls import reverse
 
-from backoffice.core import one_time_codes
+from backoffice.core.identity import one_time_codes
 from backoffice.core.models import (
     AccessReview,
     ApiKey,
@@ -25,7 +25,7 @@ from backoffice.core.models import (
 )
 from backoffice.core.services import access_review, api_keys, leavers, users, work_items
 from backoffice.core.types import Actor
-from backoffice.core.work_kinds import work_kinds
+from backoffice.core.work.kinds import work_kinds
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput
 from crm.models import Client, ClientUserObjectPermission

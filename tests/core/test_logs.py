@@ -13,9 +13,9 @@ from django.test import Client as Browser
 from django.test import RequestFactory
 from django.urls import reverse
 
-from backoffice.core.log_masks import mask_event, mask_text
-from backoffice.core.logs import configure, remove_personal_data
 from backoffice.core.middleware import TraceMiddleware
+from backoffice.core.observing.logs import configure, remove_personal_data
+from backoffice.core.observing.masks import mask_event, mask_text
 from tests.core.test_files import keep
 from tests.logins import PASSWORD, make_user
 from tests.mails import mails

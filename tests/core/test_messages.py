@@ -19,9 +19,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 from pytest_django import Settings
 
-from backoffice.core.mail_catcher import caught_mail, caught_mails
-from backoffice.core.message_kinds import MessageTemplateDefinition, register_template, template_definitions
-from backoffice.core.message_rendering import check_texts
+from backoffice.core.messages.catcher import caught_mail, caught_mails
+from backoffice.core.messages.kinds import MessageTemplateDefinition, register_template, template_definitions
+from backoffice.core.messages.rendering import check_texts
 from backoffice.core.models import (
     AuditRecord,
     Brand,
@@ -536,7 +536,7 @@ def test_a_worker_that_lost_its_lease_cannot_end_the_message(person: Client) -> 
 
 def test_the_catcher_keeps_a_message_once_and_reads_it_back(person: Client, settings: Settings, tmp_path: Any) -> None:
     settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = (
-        "backoffice.core.mail_catcher.CatcherBackend",
+        "backoffice.core.messages.catcher.CatcherBackend",
         str(tmp_path / "m"),
     )
     message = receipt(person)

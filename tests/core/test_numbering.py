@@ -9,9 +9,9 @@ from datetime import date
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from backoffice.core import organisation_checks
-from backoffice.core.document_kinds import check_pattern
 from backoffice.core.models import AuditRecord, DocumentCounter, DocumentNumber
+from backoffice.core.organisation import checks as organisation_checks
+from backoffice.core.organisation.document_kinds import check_pattern
 from backoffice.core.services.numbering import issue_number, set_number_pattern
 from backoffice.core.types import Role
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput, NotFound

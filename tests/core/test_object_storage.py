@@ -126,6 +126,6 @@ def test_a_file_lives_in_the_bucket_private_and_encrypted(bucket: type[Bucket]) 
 
 def test_without_a_bucket_files_stay_in_the_folder() -> None:
     assert private_storage(folder="/srv/files", bucket="") == {
-        "BACKEND": "backoffice.core.private_storage.PrivateFolderStorage",
+        "BACKEND": "backoffice.core.files.storage.PrivateFolderStorage",
         "OPTIONS": {"location": "/srv/files"},
     }

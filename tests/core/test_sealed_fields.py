@@ -15,10 +15,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from pytest_django import Settings
 
-from backoffice.core import one_time_codes
+from backoffice.core.identity import one_time_codes
 from backoffice.core.models import AuditRecord, Message, Suppression
-from backoffice.core.sealed_fields import SealedText, blind_lookup
-from backoffice.core.secrets import key_of
+from backoffice.core.sealing.fields import SealedText, blind_lookup
+from backoffice.core.sealing.secrets import key_of
 from backoffice.core.services import key_rotation
 from backoffice.core.services.key_rotation import missing_keys, refuse_to_start_without_keys, rotate_keys
 from backoffice.core.types import Actor

@@ -8,7 +8,7 @@ import pytest
 from django.core.checks import run_checks
 from pytest_django import Settings
 
-from backoffice.core.secrets import parse_keys, seal, unseal
+from backoffice.core.sealing.secrets import parse_keys, seal, unseal
 from backoffice.kernel.errors import Misconfigured
 
 

@@ -11,7 +11,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from pytest_django import Settings
 
-from backoffice.core import one_time_codes
+from backoffice.core.identity import one_time_codes
 from backoffice.core.models import AuditRecord, User
 from tests.logins import PASSWORD, log_in, make_entity, make_user
 from tests.mails import mails

@@ -14,9 +14,9 @@ from django.http import HttpRequest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from backoffice.core import one_time_codes
-from backoffice.core.browsers import DEVICE_COOKIE, origin_of, short_user_agent
-from backoffice.core.geoip import CountryFile
+from backoffice.core.identity import one_time_codes
+from backoffice.core.identity.browsers import DEVICE_COOKIE, origin_of, short_user_agent
+from backoffice.core.identity.geoip import CountryFile
 from backoffice.core.models import AuditRecord, LoginEvent, Message, UserSession
 from backoffice.core.services import login_events, sessions, users
 from backoffice.core.services.login_events import forget_old_events, logins_sharing, record_login_event

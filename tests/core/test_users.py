@@ -8,7 +8,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command
 
-from backoffice.core import one_time_codes
+from backoffice.core.identity import one_time_codes
 from backoffice.core.models import AuditRecord, User
 from backoffice.core.services import users
 from backoffice.core.types import STAFF_ROLES, Actor, Role

@@ -11,11 +11,11 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from backoffice.core.books import verify_books
-from backoffice.core.inbox import Tab, badge_count, badge_of_user, counts_for, items_for
 from backoffice.core.models import AuditRecord, OutboxEvent, Severity, WorkItem, WorkItemEvent, WorkItemMute
 from backoffice.core.services import work_delivery, work_items, work_sweep
 from backoffice.core.types import Actor
-from backoffice.core.work_kinds import WorkCondition
+from backoffice.core.work.inbox import Tab, badge_count, badge_of_user, counts_for, items_for
+from backoffice.core.work.kinds import WorkCondition
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput, Misconfigured, NotFound
 from tests.core.work_help import ALARM, FLAPPING, READABLE, SETTLED, alarm, kinds, person, standing, states
 from tests.logins import make_actor, make_entity

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backoffice.core import work_kinds
 from backoffice.core.models import WorkItem
-from backoffice.core.work_kinds import WorkKind, due_from, kinds_of_roles, register_work_kind
-from backoffice.core.work_rules import MAX_MUTE, TRANSITIONS, checked_mute_end, checked_text, next_state
+from backoffice.core.work import kinds as work_kinds
+from backoffice.core.work.kinds import WorkKind, due_from, kinds_of_roles, register_work_kind
+from backoffice.core.work.rules import MAX_MUTE, TRANSITIONS, checked_mute_end, checked_text, next_state
 from backoffice.kernel.business_day import NEW_YORK
 from backoffice.kernel.errors import IllegalTransition, InvalidInput, Misconfigured
 from backoffice.kernel.registry import Registry

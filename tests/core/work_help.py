@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from backoffice.core import work_kinds
 from backoffice.core.models import LegalEntity, User, WorkItem
 from backoffice.core.services import work_items
-from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_kind
+from backoffice.core.work import kinds as work_kinds
+from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel.registry import Registry
 from tests.logins import make_user
 

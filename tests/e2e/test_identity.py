@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import Client as Browser
 from playwright.sync_api import expect
 
-from backoffice.core import one_time_codes
+from backoffice.core.identity import one_time_codes
 from backoffice.core.models import AuditRecord, LoginEvent, User
 from backoffice.core.services import sessions
 from backoffice.core.types import Actor, Role

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from backoffice.core import one_time_codes
+from backoffice.core.identity import one_time_codes
 from backoffice.core.models import AuditRecord, User
 from backoffice.core.services import users
 from backoffice.core.types import Role

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from backoffice.core.access import declare_capability
-from backoffice.core.change_kinds import ChangeKind, Impact, is_change_kind, register_change_kind
+from backoffice.core.changes.kinds import ChangeKind, Impact, is_change_kind, register_change_kind
 from backoffice.core.models import JobRun, LegalEntity, User
 from backoffice.core.services import changes
 from backoffice.core.types import Actor, Role

@@ -6,7 +6,7 @@ import base64
 
 from django.test import override_settings
 
-from backoffice.core.file_kinds import CSV, FilePurpose, file_purposes, register_file_purpose
+from backoffice.core.files.kinds import CSV, FilePurpose, file_purposes, register_file_purpose
 from backoffice.core.models import ChangeRequest, Message
 from backoffice.core.services.changes import apply_change
 from backoffice.core.services.files import store_file

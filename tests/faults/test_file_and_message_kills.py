@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from pytest_django import Settings
 
-from backoffice.core.mail_catcher import caught_mails
+from backoffice.core.messages.catcher import caught_mails
 from backoffice.core.models import Job, Message, StoredFile
 from backoffice.core.services import file_sweep, files, message_delivery
 from backoffice.core.services.key_rotation import missing_keys
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 
 @pytest.fixture(autouse=True)
 def _catcher(settings: Settings, tmp_path: Path) -> None:
-    settings.EMAIL_BACKEND = "backoffice.core.mail_catcher.CatcherBackend"
+    settings.EMAIL_BACKEND = "backoffice.core.messages.catcher.CatcherBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
 
 

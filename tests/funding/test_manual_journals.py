@@ -11,7 +11,7 @@ import time_machine
 from django.db import DatabaseError, connection, transaction
 
 from backoffice.core.models import ChangeRequest, DocumentNumber, LegalEntity
-from backoffice.core.organisation_checks import document_numbers_have_no_gap
+from backoffice.core.organisation.checks import document_numbers_have_no_gap
 from backoffice.core.services import changes
 from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import Conflict, Denied, DomainError, IdempotencyMismatch, InvalidInput, NotFound

@@ -18,9 +18,9 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from backoffice.core.backup_cipher import open_file, seal_file
 from backoffice.core.books import verify_books
 from backoffice.core.models import AuditRecord, AuditSeal
+from backoffice.core.sealing.backup_cipher import open_file, seal_file
 from backoffice.core.services import backup
 from backoffice.core.services.audit import seal_audit, verify_audit
 from backoffice.kernel.errors import Conflict, InvalidInput, Misconfigured

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.test import Client as Browser
 
-from backoffice.core.metrics import gauge_names
 from backoffice.core.models import Job, JobRun, OutboxEvent
+from backoffice.core.observing.metrics import gauge_names
 from backoffice.core.services import book_checks, heartbeats, job_runs, jobs
 from backoffice.core.services.audit import seal_audit, unsealed_count
 from backoffice.kernel import clock

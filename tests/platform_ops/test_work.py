@@ -10,10 +10,10 @@ import pytest
 import time_machine
 
 from backoffice.core.books import verify_books
-from backoffice.core.inbox import Tab, items_for
 from backoffice.core.models import LegalEntity, OutboxEvent, WorkItem
 from backoffice.core.services import work_items, work_sweep
 from backoffice.core.types import Actor, Role
+from backoffice.core.work.inbox import Tab, items_for
 from backoffice.kernel.business_day import day_bounds
 from backoffice.kernel.errors import Conflict, InvalidInput
 from platform_ops.models import (

@@ -212,7 +212,7 @@ def test_caught_mails_are_shown_where_mails_are_caught_only(
     assert "No mail was caught." in text_of(staff.get(CaughtMailsPage.url()))
     assert staff.get(CaughtMailPage.url(number="0" * 32)).status_code == 404
     (tmp_path / ("0" * 32 + ".eml")).unlink()
-    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = "backoffice.core.mail_catcher.CatcherBackend", str(tmp_path)
+    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = "backoffice.core.messages.catcher.CatcherBackend", str(tmp_path)
     assert "No mail was caught." in text_of(staff.get(CaughtMailsPage.url()))
     message = receipt(person)
     jobs.run_ready(kind=SEND_JOB_KIND, owner="test")

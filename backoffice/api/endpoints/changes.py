@@ -11,7 +11,7 @@ from typing import Any
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
-from backoffice.core.change_permissions import CHECK_POLICIES, MAKE_POLICIES, VIEW_CHANGES, VIEW_POLICIES
+from backoffice.core.changes.permissions import CHECK_POLICIES, MAKE_POLICIES, VIEW_CHANGES, VIEW_POLICIES
 from backoffice.core.models import ApprovalPolicy, ChangeEvent, ChangeRequest
 from backoffice.core.services import changes
 from backoffice.ui.api_fields import MomentField, ValiditySerializer, code_of, entity_field

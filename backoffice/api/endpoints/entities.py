@@ -6,7 +6,7 @@ from django_filters import rest_framework as filters
 from rest_framework import serializers
 
 from backoffice.core.models import DocumentNumber, EntityBankAccount, TermsVersion
-from backoffice.core.organisation_permissions import VIEW_NUMBERS
+from backoffice.core.organisation.permissions import VIEW_NUMBERS
 from backoffice.ui.api_fields import code_of
 from backoffice.ui.api_registry import register_router
 from backoffice.ui.api_views import ScopedReadOnlyViewSet

@@ -7,7 +7,7 @@ from django_filters import rest_framework as filters
 from rest_framework import serializers
 
 from backoffice.core.models import Message, MessageTemplateVersion, Suppression
-from backoffice.core.sealed_fields import blind_lookup
+from backoffice.core.sealing.fields import blind_lookup
 from backoffice.core.services import consents, messages
 from backoffice.ui.api_fields import code_of, entity_field
 from backoffice.ui.api_registry import register_router

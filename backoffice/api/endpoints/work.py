@@ -8,12 +8,12 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
-from backoffice.core.inbox import Tab, items_for
 from backoffice.core.models import Severity, User, WorkDelivery, WorkItem, WorkItemEvent, WorkItemMute
 from backoffice.core.services import work_items
 from backoffice.core.types import Role
-from backoffice.core.work_kinds import MAX_GROUP_KEY_LENGTH
-from backoffice.core.work_rules import MAX_TEXT_LENGTH
+from backoffice.core.work.inbox import Tab, items_for
+from backoffice.core.work.kinds import MAX_GROUP_KEY_LENGTH
+from backoffice.core.work.rules import MAX_TEXT_LENGTH
 from backoffice.kernel import clock
 from backoffice.ui.api_fields import MomentField, code_of, entity_field
 from backoffice.ui.api_registry import register_endpoint, register_router

@@ -15,7 +15,7 @@ from backoffice.core.file_checks.packed import check_gzip, check_workbook, check
 from backoffice.core.file_checks.pdf import check_pdf
 from backoffice.core.file_checks.pictures import rewrite_picture
 from backoffice.core.file_checks.types import CheckedFile, Refusal
-from backoffice.core.file_kinds import CSV, ENDINGS, GZIP, IMAGES, PDF, XLSX, ZIP, FilePurpose
+from backoffice.core.files.kinds import CSV, ENDINGS, GZIP, IMAGES, PDF, XLSX, ZIP, FilePurpose
 
 __all__ = ["CheckedFile", "Refusal", "inspect"]
 

@@ -8,7 +8,7 @@ from zipfile import BadZipFile, ZipFile
 
 import filetype
 
-from backoffice.core.file_kinds import CSV, XLSX, ZIP
+from backoffice.core.files.kinds import CSV, XLSX, ZIP
 
 UNKNOWN = "application/octet-stream"
 HEAD_BYTES = 8192

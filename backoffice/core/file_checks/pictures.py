@@ -7,7 +7,7 @@ from io import BytesIO
 from PIL import Image, ImageOps
 
 from backoffice.core.file_checks.types import CheckedFile, Refusal
-from backoffice.core.file_kinds import JPEG, PNG, WEBP
+from backoffice.core.files.kinds import JPEG, PNG, WEBP
 
 MAX_SIDE = 20_000
 JPEG_QUALITY = 90

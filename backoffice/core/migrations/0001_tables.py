@@ -2,7 +2,7 @@
 
 import backoffice.core.fields
 import backoffice.core.migration_operations
-import backoffice.core.sealed_fields
+import backoffice.core.sealing.fields
 import backoffice.kernel.clock
 import backoffice.kernel.ids
 import django.contrib.postgres.constraints
@@ -277,8 +277,8 @@ class Migration(migrations.Migration):
                     ('currency', backoffice.core.fields.CurrencyField(max_length=5)),
                     ('bank_name', models.CharField(max_length=120)),
                     ('bic', models.CharField(blank=True, max_length=11)),
-                    ('account_number', backoffice.core.sealed_fields.EncryptedTextField(bound_to='public_id')),
-                    ('account_number_index', backoffice.core.sealed_fields.BlindIndexField(blank=True, db_index=True, editable=False, max_length=120, normalise='iban', source='account_number')),
+                    ('account_number', backoffice.core.sealing.fields.EncryptedTextField(bound_to='public_id')),
+                    ('account_number_index', backoffice.core.sealing.fields.BlindIndexField(blank=True, db_index=True, editable=False, max_length=120, normalise='iban', source='account_number')),
                     ('number_tail', models.CharField(max_length=4)),
                     ('is_iban', models.BooleanField()),
                     ('opened_at', models.DateTimeField(default=backoffice.kernel.clock.now, editable=False)),
@@ -392,8 +392,8 @@ class Migration(migrations.Migration):
                 fields=[
                     ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                     ('public_id', models.UUIDField(default=backoffice.kernel.ids.uuid7, editable=False, unique=True)),
-                    ('address', backoffice.core.sealed_fields.EncryptedTextField(bound_to='public_id')),
-                    ('address_index', backoffice.core.sealed_fields.BlindIndexField(blank=True, db_index=True, editable=False, max_length=120, normalise='email', source='address')),
+                    ('address', backoffice.core.sealing.fields.EncryptedTextField(bound_to='public_id')),
+                    ('address_index', backoffice.core.sealing.fields.BlindIndexField(blank=True, db_index=True, editable=False, max_length=120, normalise='email', source='address')),
                     ('scope', models.CharField(choices=[('marketing', 'Marketing'), ('all', 'Every message')], max_length=10)),
                     ('is_lifted', models.BooleanField(default=False)),
                     ('source', models.CharField(choices=[('unsubscribed', 'Unsubscribed'), ('bounced', 'Address does not work'), ('complained', 'Complaint'), ('staff', 'Entered by staff')], max_length=12)),
@@ -540,9 +540,9 @@ class Migration(migrations.Migration):
                     ('category', models.CharField(choices=[('security', 'Security'), ('service', 'Service'), ('marketing', 'Marketing')], max_length=10)),
                     ('language', models.CharField(default='en', max_length=10)),
                     ('channel', models.CharField(default='email', max_length=10)),
-                    ('address', backoffice.core.sealed_fields.EncryptedTextField(bound_to='public_id')),
-                    ('address_index', backoffice.core.sealed_fields.BlindIndexField(blank=True, db_index=True, editable=False, max_length=120, normalise='email', source='address')),
-                    ('variables', backoffice.core.sealed_fields.EncryptedTextField(blank=True, bound_to='public_id')),
+                    ('address', backoffice.core.sealing.fields.EncryptedTextField(bound_to='public_id')),
+                    ('address_index', backoffice.core.sealing.fields.BlindIndexField(blank=True, db_index=True, editable=False, max_length=120, normalise='email', source='address')),
+                    ('variables', backoffice.core.sealing.fields.EncryptedTextField(blank=True, bound_to='public_id')),
                     ('recipient_type', models.CharField(blank=True, max_length=80)),
                     ('recipient_id', models.BigIntegerField(blank=True, null=True)),
                     ('dedupe_key', models.CharField(max_length=200, unique=True)),
@@ -686,8 +686,8 @@ class Migration(migrations.Migration):
                     ('url', models.CharField(max_length=500)),
                     ('description', models.CharField(blank=True, max_length=120)),
                     ('topics', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=80), size=None)),
-                    ('secret', backoffice.core.sealed_fields.EncryptedTextField(bound_to='public_id', editable=False)),
-                    ('previous_secret', backoffice.core.sealed_fields.EncryptedTextField(blank=True, bound_to='public_id', editable=False, help_text='Signs as well until it ends.')),
+                    ('secret', backoffice.core.sealing.fields.EncryptedTextField(bound_to='public_id', editable=False)),
+                    ('previous_secret', backoffice.core.sealing.fields.EncryptedTextField(blank=True, bound_to='public_id', editable=False, help_text='Signs as well until it ends.')),
                     ('previous_secret_until', models.DateTimeField(editable=False, null=True)),
                     ('state', models.CharField(choices=[('enabled', 'Enabled'), ('disabled', 'Disabled')], default='enabled', max_length=8)),
                     ('disabled_reason', models.CharField(blank=True, max_length=200)),

@@ -9,7 +9,7 @@ import pgtrigger.migrations
 from django.db import migrations, models
 
 import backoffice.core.fields
-import backoffice.core.sealed_fields
+import backoffice.core.sealing.fields
 import backoffice.kernel.clock
 import backoffice.kernel.ids
 
@@ -96,10 +96,10 @@ class Migration(migrations.Migration):
                 ("currency", backoffice.core.fields.CurrencyField(max_length=5)),
                 ("bank_name", models.CharField(max_length=120)),
                 ("bic", models.CharField(blank=True, max_length=11)),
-                ("account_number", backoffice.core.sealed_fields.EncryptedTextField(bound_to="public_id")),
+                ("account_number", backoffice.core.sealing.fields.EncryptedTextField(bound_to="public_id")),
                 (
                     "account_number_index",
-                    backoffice.core.sealed_fields.BlindIndexField(
+                    backoffice.core.sealing.fields.BlindIndexField(
                         blank=True,
                         db_index=True,
                         editable=False,

@@ -18,7 +18,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from backoffice.core.access import ScopedQuerySet
-from backoffice.core.change_rules import (
+from backoffice.core.changes.rules import (
     DUE,
     EXECUTED,
     MAX_TITLE_LENGTH,

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from backoffice.core.models.entities import Brand, LegalEntity
-from backoffice.core.sealed_fields import BlindIndexField, EncryptedTextField
+from backoffice.core.sealing.fields import BlindIndexField, EncryptedTextField
 from backoffice.core.triggers import never_changes
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7

@@ -17,7 +17,7 @@ from backoffice.core.access import ScopedQuerySet
 from backoffice.core.fields import CurrencyField
 from backoffice.core.history import keep_history
 from backoffice.core.models.entities import LegalEntity
-from backoffice.core.sealed_fields import BlindIndexField, EncryptedTextField
+from backoffice.core.sealing.fields import BlindIndexField, EncryptedTextField
 from backoffice.core.triggers import IMMUTABLE_SQLSTATE, never_changes
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7

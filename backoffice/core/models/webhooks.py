@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from backoffice.core.history import keep_history
 from backoffice.core.models.entities import LegalEntity
-from backoffice.core.sealed_fields import EncryptedTextField
+from backoffice.core.sealing.fields import EncryptedTextField
 from backoffice.kernel import clock
 from backoffice.kernel.ids import uuid7
 

@@ -23,7 +23,7 @@ from django.db.models import Q
 
 from backoffice.core.locks import lock_audit_chain
 from backoffice.core.models import AuditRecord, AuditSeal, LegalEntity
-from backoffice.core.trace import current_trace_id
+from backoffice.core.observing.trace import current_trace_id
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Misconfigured
 

@@ -22,8 +22,8 @@ from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
 from django.db import connection, transaction
 
-from backoffice.core.backup_cipher import backup_key, open_file, seal_file
 from backoffice.core.models import AuditSeal
+from backoffice.core.sealing.backup_cipher import backup_key, open_file, seal_file
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput, Misconfigured
 

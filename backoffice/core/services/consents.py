@@ -17,7 +17,7 @@ from django.db import models, transaction
 
 from backoffice.core.access import authorise, get_visible, visible_to
 from backoffice.core.models import Consent, LegalEntity, Message, MessageCategory, Suppression
-from backoffice.core.sealed_fields import blind_lookup
+from backoffice.core.sealing.fields import blind_lookup
 from backoffice.core.services import audit
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput, NotFound

@@ -10,7 +10,7 @@ from schwifty.exceptions import SchwiftyException
 
 from backoffice.core.access import authorise, get_visible, visible_to
 from backoffice.core.models import Brand, EntityBankAccount, LegalEntity
-from backoffice.core.sealed_fields import blind_lookup
+from backoffice.core.sealing.fields import blind_lookup
 from backoffice.core.services import audit
 from backoffice.core.types import Actor
 from backoffice.kernel import clock

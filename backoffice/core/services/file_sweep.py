@@ -15,8 +15,8 @@ from uuid import UUID
 import structlog
 
 from backoffice.core.books import CheckOutcome, register_check
+from backoffice.core.files.storage import StoredObject, delete_object, objects_below, store
 from backoffice.core.models import StoredFile
-from backoffice.core.private_storage import StoredObject, delete_object, objects_below, store
 from backoffice.core.services import files
 from backoffice.kernel import clock
 

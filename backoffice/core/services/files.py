@@ -27,9 +27,9 @@ from django.db.models import QuerySet
 from backoffice.core import crash_points
 from backoffice.core.access import authorise, holds, visible_to
 from backoffice.core.file_checks import CheckedFile, Refusal, inspect
-from backoffice.core.file_kinds import ENDINGS, file_purpose, file_purposes
+from backoffice.core.files.kinds import ENDINGS, file_purpose, file_purposes
+from backoffice.core.files.storage import delete_object, read_object, write_object
 from backoffice.core.models import Job, StoredFile
-from backoffice.core.private_storage import delete_object, read_object, write_object
 from backoffice.core.services import audit, jobs, virus_scan
 from backoffice.core.types import Actor
 from backoffice.kernel import clock

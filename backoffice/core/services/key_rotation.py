@@ -26,8 +26,8 @@ from django.db.models.functions import Cast
 from backoffice.core import crash_points
 from backoffice.core.locks import advisory_key, release_session_lock, try_session_lock
 from backoffice.core.models import ProcessHeartbeat
-from backoffice.core.sealed_fields import BlindIndexField, EncryptedTextField, SealedText
-from backoffice.core.secrets import current_key_id, key_of, parse_keys, seal, unseal
+from backoffice.core.sealing.fields import BlindIndexField, EncryptedTextField, SealedText
+from backoffice.core.sealing.secrets import current_key_id, key_of, parse_keys, seal, unseal
 from backoffice.core.services import audit
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, Misconfigured

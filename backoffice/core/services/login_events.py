@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from backoffice.core.access import authorise, visible_to
-from backoffice.core.browsers import origin_of
+from backoffice.core.identity.browsers import origin_of
 from backoffice.core.models import LoginEvent
 from backoffice.core.models.identity import LOGIN_EVENTS_KEPT_AT_LEAST_DAYS
 from backoffice.core.types import Actor

@@ -21,9 +21,9 @@ from django.db import transaction
 from django.urls import reverse
 
 from backoffice.core import crash_points
-from backoffice.core.mail_catcher import NUMBER_HEADER
-from backoffice.core.message_kinds import UNSUBSCRIBE_VARIABLE, template_definition
-from backoffice.core.message_rendering import RenderedMail, render
+from backoffice.core.messages.catcher import NUMBER_HEADER
+from backoffice.core.messages.kinds import UNSUBSCRIBE_VARIABLE, template_definition
+from backoffice.core.messages.rendering import RenderedMail, render
 from backoffice.core.models import Job, Message, MessageCategory
 from backoffice.core.services import consents, jobs
 from backoffice.core.services.message_templates import choose_version, house_values

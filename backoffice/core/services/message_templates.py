@@ -11,8 +11,8 @@ import json
 from django.db import transaction
 
 from backoffice.core.access import authorise, get_visible, visible_to
-from backoffice.core.message_kinds import HOUSE_VARIABLES, MessageTemplateDefinition, template_definition
-from backoffice.core.message_rendering import RenderedMail, check_texts, render
+from backoffice.core.messages.kinds import HOUSE_VARIABLES, MessageTemplateDefinition, template_definition
+from backoffice.core.messages.rendering import RenderedMail, check_texts, render
 from backoffice.core.models import Brand, LegalEntity, Message, MessageCategory, MessageTemplateVersion, User
 from backoffice.core.services import audit
 from backoffice.core.services.messages import write_message

@@ -19,7 +19,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from backoffice.core.access import authorise, get_visible
-from backoffice.core.message_kinds import check_variables, template_definition
+from backoffice.core.messages.kinds import check_variables, template_definition
 from backoffice.core.models import Brand, Message, MessageCategory
 from backoffice.core.services import audit, jobs
 from backoffice.core.types import Actor

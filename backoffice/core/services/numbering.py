@@ -13,8 +13,8 @@ from datetime import date
 from django.db import Error, connection, transaction
 
 from backoffice.core.access import authorise, get_visible
-from backoffice.core.document_kinds import check_pattern, get_document_kind, render_reference
 from backoffice.core.models import DocumentCounter, DocumentNumber, DocumentSeries, LegalEntity
+from backoffice.core.organisation.document_kinds import check_pattern, get_document_kind, render_reference
 from backoffice.core.services import audit
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, InvalidInput, Misconfigured, Retryable

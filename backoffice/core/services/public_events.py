@@ -18,9 +18,9 @@ from django.db.models import QuerySet
 from backoffice.core.access import authorise, holds, visible_to
 from backoffice.core.locks import advisory_key
 from backoffice.core.models import OutboxEvent, PublicEvent, WebhookEndpoint
-from backoffice.core.public_topics import PublicTopic, find_public_topic, public_topics
 from backoffice.core.services import webhook_delivery
 from backoffice.core.types import Actor
+from backoffice.core.webhooks.topics import PublicTopic, find_public_topic, public_topics
 from backoffice.kernel import clock
 from backoffice.kernel.errors import NotFound
 

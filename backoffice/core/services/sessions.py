@@ -22,7 +22,7 @@ from django.utils.crypto import constant_time_compare
 
 from backoffice.core.access import authorise, get_visible
 from backoffice.core.actors import actor_of
-from backoffice.core.browsers import origin_of
+from backoffice.core.identity.browsers import origin_of
 from backoffice.core.models import User, UserSession
 from backoffice.core.services import audit
 from backoffice.core.streams import announce_access_changed

@@ -16,10 +16,10 @@ from django.db import IntegrityError, OperationalError, connection, models, tran
 from django.db.models import Q
 
 from backoffice.core.access import authorise, holds
-from backoffice.core.entity_scope import require_stands_for, stands_for
 from backoffice.core.locks import advisory_key
 from backoffice.core.models import Switch, SwitchStop
 from backoffice.core.models.switches import NEEDS_SECOND_PERSON
+from backoffice.core.organisation.scope import require_stands_for, stands_for
 from backoffice.core.services import audit, outbox
 from backoffice.core.types import Actor
 from backoffice.kernel import clock

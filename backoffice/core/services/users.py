@@ -9,11 +9,11 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from backoffice.core import one_time_codes
 from backoffice.core.access import authorise, get_visible
+from backoffice.core.identity import one_time_codes
+from backoffice.core.identity.one_time_codes import TotpSetup
 from backoffice.core.locks import lock_administrators
 from backoffice.core.models import LegalEntity, User, UserSession
-from backoffice.core.one_time_codes import TotpSetup
 from backoffice.core.services import audit, sessions
 from backoffice.core.streams import announce_access_changed
 from backoffice.core.types import Actor, Role

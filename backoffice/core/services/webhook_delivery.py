@@ -19,10 +19,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, TextField, Value
 from django.db.models.functions import Cast, Concat
 
-from backoffice.core import outgoing, webhook_signing
+from backoffice.core.messages import outgoing
 from backoffice.core.models import Job, PublicEvent, WebhookDelivery, WebhookEndpoint
 from backoffice.core.services import audit, jobs
 from backoffice.core.types import Actor
+from backoffice.core.webhooks import signing as webhook_signing
 from backoffice.kernel import clock
 
 JOB_KIND = "core.webhook"

@@ -10,12 +10,12 @@ from uuid import UUID
 from django.db import transaction
 
 from backoffice.core.access import authorise, get_visible
+from backoffice.core.messages.outgoing import checked_url
 from backoffice.core.models import LegalEntity, PublicEvent, WebhookDelivery, WebhookEndpoint
-from backoffice.core.outgoing import checked_url
-from backoffice.core.public_topics import register_public_topic
 from backoffice.core.services import audit, public_events, webhook_delivery
 from backoffice.core.types import Actor
-from backoffice.core.webhook_signing import new_secret
+from backoffice.core.webhooks.signing import new_secret
+from backoffice.core.webhooks.topics import register_public_topic
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput
 

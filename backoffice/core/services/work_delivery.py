@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from backoffice.core.models import User, WorkItem, WorkItemMute
 from backoffice.core.services import outbox
 from backoffice.core.streams import announce
-from backoffice.core.work_kinds import WorkKind, is_registered, work_kind
+from backoffice.core.work.kinds import WorkKind, is_registered, work_kind
 from backoffice.kernel import clock
 
 ITEM_OPENED = "work.item_opened"

@@ -17,11 +17,11 @@ from django.db import IntegrityError, connection, models, transaction
 
 from backoffice.core.access import authorise, get_visible, holds, visible_to
 from backoffice.core.actors import actor_of_user
-from backoffice.core.entity_scope import require_stands_for
 from backoffice.core.models import Severity, User, WorkDelivery, WorkItem, WorkItemEvent, WorkItemMute
+from backoffice.core.organisation.scope import require_stands_for
 from backoffice.core.services import audit, work_delivery
 from backoffice.core.types import Actor
-from backoffice.core.work_kinds import (
+from backoffice.core.work.kinds import (
     MAX_GROUP_KEY_LENGTH,
     MAX_TITLE_LENGTH,
     WorkCondition,
@@ -30,7 +30,7 @@ from backoffice.core.work_kinds import (
     is_registered,
     work_kind,
 )
-from backoffice.core.work_rules import checked_mute_end, checked_text, next_state
+from backoffice.core.work.rules import checked_mute_end, checked_text, next_state
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, Denied, DomainError, InvalidInput, Misconfigured
 from backoffice.kernel.ids import uuid7

@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from backoffice.core.books import CheckOutcome, register_check
 from backoffice.core.models import User, WorkItem, WorkItemEvent
 from backoffice.core.services import outbox, work_delivery, work_items
-from backoffice.core.work_kinds import WorkCondition, WorkKind, due_from, is_registered, work_kind, work_kinds
+from backoffice.core.work.kinds import WorkCondition, WorkKind, due_from, is_registered, work_kind, work_kinds
 from backoffice.kernel import clock
 from backoffice.kernel.errors import DomainError
 

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from backoffice.core.change_kinds import change_kinds
-from backoffice.core.change_permissions import VIEW_CHANGES, VIEW_POLICIES
+from backoffice.core.changes.kinds import change_kinds
+from backoffice.core.changes.permissions import VIEW_CHANGES, VIEW_POLICIES
 from backoffice.core.models import ChangeEvent, ChangeRequest
 from backoffice.core.services import changes
 from backoffice.core.types import STAFF_ROLES, Actor

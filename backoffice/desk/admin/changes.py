@@ -13,9 +13,9 @@ from django.http import HttpRequest
 
 from backoffice.core.access import holds
 from backoffice.core.actors import actor_of
-from backoffice.core.change_kinds import ChangeKind, change_kind, change_kinds, is_change_kind
-from backoffice.core.change_permissions import VIEW_CHANGES, may_see_kind
-from backoffice.core.change_rules import ChangeState
+from backoffice.core.changes.kinds import ChangeKind, change_kind, change_kinds, is_change_kind
+from backoffice.core.changes.permissions import VIEW_CHANGES, may_see_kind
+from backoffice.core.changes.rules import ChangeState
 from backoffice.core.models import ChangeRequest
 from backoffice.core.services import changes
 from backoffice.core.types import Actor

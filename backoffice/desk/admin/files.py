@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from backoffice.core.file_kinds import file_purposes
+from backoffice.core.files.kinds import file_purposes
 from backoffice.core.models import StoredFile
 from backoffice.core.services import files
 from backoffice.core.types import Actor

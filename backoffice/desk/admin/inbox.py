@@ -11,12 +11,12 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from backoffice.core.entity_scope import stands_for
-from backoffice.core.inbox import kinds_for
 from backoffice.core.models import LegalEntity, Severity, User, WorkItem, WorkItemMute
+from backoffice.core.organisation.scope import stands_for
 from backoffice.core.services import work_delivery, work_items
 from backoffice.core.types import Actor, Role
-from backoffice.core.work_kinds import is_registered, work_kind
+from backoffice.core.work.inbox import kinds_for
+from backoffice.core.work.kinds import is_registered, work_kind
 from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, moment_column, number_column, state_column

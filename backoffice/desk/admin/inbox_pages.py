@@ -16,11 +16,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import Truncator
 
 from backoffice.core.access import authorise, holds
-from backoffice.core.inbox import Tab, badge_count, counts_for, delivery_of, items_for, kinds_for
 from backoffice.core.models import Severity, WorkDelivery, WorkItem
 from backoffice.core.services import work_items
 from backoffice.core.services.work_delivery import is_muted_now
 from backoffice.core.types import STAFF_ROLES, Actor
+from backoffice.core.work.inbox import Tab, badge_count, counts_for, delivery_of, items_for, kinds_for
 from backoffice.desk.admin.inbox import SEVERITY_TONES, STATE_TONES, WORK, kind_label
 from backoffice.kernel import clock
 from backoffice.kernel.errors import DomainError

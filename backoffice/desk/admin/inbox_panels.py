@@ -15,7 +15,7 @@ from backoffice.core.access import holds
 from backoffice.core.models import WorkItem, WorkItemEvent
 from backoffice.core.services.work_delivery import target_of
 from backoffice.core.types import Actor
-from backoffice.core.work_kinds import is_registered, work_kind
+from backoffice.core.work.kinds import is_registered, work_kind
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.formats import EMPTY, format_plain, format_time
 from backoffice.ui.panels import register_panel

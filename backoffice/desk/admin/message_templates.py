@@ -16,8 +16,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from backoffice.core.access import holds, visible_to
-from backoffice.core.message_kinds import MessageTemplateDefinition, template_definition, template_definitions
-from backoffice.core.message_rendering import MAX_MJML_LENGTH, MAX_SUBJECT_LENGTH
+from backoffice.core.messages.kinds import MessageTemplateDefinition, template_definition, template_definitions
+from backoffice.core.messages.rendering import MAX_MJML_LENGTH, MAX_SUBJECT_LENGTH
 from backoffice.core.models import Brand, LegalEntity, MessageCategory, MessageTemplateVersion
 from backoffice.core.services import message_templates as templates
 from backoffice.core.types import Actor

@@ -15,8 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from backoffice.core.access import get_visible, visible_to
-from backoffice.core.mail_catcher import CaughtMail, caught_mail, caught_mails, is_catching
-from backoffice.core.message_kinds import template_definitions
+from backoffice.core.messages.catcher import CaughtMail, caught_mail, caught_mails, is_catching
+from backoffice.core.messages.kinds import template_definitions
 from backoffice.core.models import LegalEntity, Message, Suppression
 from backoffice.core.services import audit, consents, message_delivery
 from backoffice.core.services.messages import send_again

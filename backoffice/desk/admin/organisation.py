@@ -10,7 +10,6 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 
 from backoffice.core.access import visible_to
-from backoffice.core.document_kinds import document_kinds
 from backoffice.core.models import (
     Brand,
     DocumentCounter,
@@ -22,7 +21,8 @@ from backoffice.core.models import (
     TeamMembership,
     TermsVersion,
 )
-from backoffice.core.organisation_permissions import VIEW_NUMBERS
+from backoffice.core.organisation.document_kinds import document_kinds
+from backoffice.core.organisation.permissions import VIEW_NUMBERS
 from backoffice.core.services.entities import VIEW_BANK_ACCOUNTS
 from backoffice.core.types import Actor
 from backoffice.desk.admin.organisation_actions import (

@@ -7,8 +7,8 @@ from typing import Any
 
 from django import forms
 
-from backoffice.core.document_kinds import document_kinds, get_document_kind, render_reference
 from backoffice.core.models import EntityBankAccount, TermsVersion
+from backoffice.core.organisation.document_kinds import document_kinds, get_document_kind, render_reference
 from backoffice.core.services import entities, numbering, terms
 from backoffice.core.types import Actor
 from backoffice.kernel import clock

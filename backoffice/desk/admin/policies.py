@@ -11,8 +11,8 @@ from django.contrib import admin
 from django.urls import reverse
 
 from backoffice.core.access import visible_to
-from backoffice.core.change_kinds import change_kind, change_kinds
-from backoffice.core.change_permissions import CHECK_POLICIES, MAKE_POLICIES, VIEW_POLICIES
+from backoffice.core.changes.kinds import change_kind, change_kinds
+from backoffice.core.changes.permissions import CHECK_POLICIES, MAKE_POLICIES, VIEW_POLICIES
 from backoffice.core.models import ApprovalPolicy, LegalEntity
 from backoffice.core.services import changes
 from backoffice.core.types import Actor

@@ -10,8 +10,8 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from backoffice.core.entity_scope import stands_for
 from backoffice.core.models import LegalEntity, Switch, SwitchStop
+from backoffice.core.organisation.scope import stands_for
 from backoffice.core.services import switches
 from backoffice.core.types import Actor
 from backoffice.kernel import clock

@@ -11,9 +11,9 @@ from django.contrib import admin
 
 from backoffice.core.access import visible_to
 from backoffice.core.models import LegalEntity, PublicEvent, WebhookDelivery, WebhookEndpoint
-from backoffice.core.public_topics import find_public_topic
 from backoffice.core.services import public_events, webhooks
 from backoffice.core.types import Actor
+from backoffice.core.webhooks.topics import find_public_topic
 from backoffice.desk.admin.secrets_shown import ShowsSecretOnce
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, computed_column, link_column, moment_column, number_column

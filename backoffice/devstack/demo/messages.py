@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from PIL import Image, ImageDraw
 
-from backoffice.core.account_mails import queue_account_mail
+from backoffice.core.messages.account_mails import queue_account_mail
 from backoffice.core.models import User
 from backoffice.core.services import consents, files, message_templates
 from backoffice.core.types import Actor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backoffice.core.public_topics import DAY, ID, TEXT, object_schema, register_public_topic
+from backoffice.core.webhooks.topics import DAY, ID, TEXT, object_schema, register_public_topic
 from backoffice.reports.models import IssuedReport
 from backoffice.reports.services.issue import REPORT_ISSUED
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Sum
 
-from backoffice.core.change_kinds import ChangeKind, Impact
+from backoffice.core.changes.kinds import ChangeKind, Impact
 from backoffice.core.types import Actor
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import Conflict, InvalidInput

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from backoffice.core.access import authorise, get_visible
-from backoffice.core.change_kinds import ChangeKind, Impact
+from backoffice.core.changes.kinds import ChangeKind, Impact
 from backoffice.core.models import ChangeRequest
 from backoffice.core.services import audit, changes
 from backoffice.core.types import Actor

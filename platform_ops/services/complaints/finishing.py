@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from backoffice.core import crash_points
 from backoffice.core.access import authorise, get_visible
-from backoffice.core.change_rules import ChangeState
+from backoffice.core.changes.rules import ChangeState
 from backoffice.core.models import StoredFile
 from backoffice.core.services import audit, changes, files, outbox
 from backoffice.core.services.messages import queue_message

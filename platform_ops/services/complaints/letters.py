@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from backoffice.core.document_kinds import DocumentKind, register_document_kind
-from backoffice.core.file_kinds import MEGABYTE, PDF, FilePurpose, register_file_purpose
-from backoffice.core.message_kinds import MessageTemplateDefinition, register_template
+from backoffice.core.files.kinds import MEGABYTE, PDF, FilePurpose, register_file_purpose
+from backoffice.core.messages.kinds import MessageTemplateDefinition, register_template
+from backoffice.core.organisation.document_kinds import DocumentKind, register_document_kind
 from platform_ops.account_permissions import DOWNLOAD_LETTERS
 from platform_ops.services.complaints.opening import DOCUMENT_KIND
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from backoffice.core.models import Severity
 from backoffice.core.services import work_items
 from backoffice.core.types import Role
-from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_kind
+from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel import clock
 from platform_ops.models import LiquidityOrderProblem, LiquidityProvider, LiquiditySymbol
 

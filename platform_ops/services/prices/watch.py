@@ -12,7 +12,7 @@ from typing import Any
 
 from backoffice.core.models import Severity
 from backoffice.core.types import Role
-from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_kind
+from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel import clock
 from platform_ops.models import PriceFeed, PriceSource
 from platform_ops.rules.price_filter import Verdict

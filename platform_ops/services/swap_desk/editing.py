@@ -10,7 +10,7 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from backoffice.core.access import authorise, get_visible
-from backoffice.core.entity_scope import require_stands_for
+from backoffice.core.organisation.scope import require_stands_for
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput, NotFound

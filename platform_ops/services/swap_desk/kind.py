@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from backoffice.core.change_kinds import ChangeKind, Impact, register_change_kind
+from backoffice.core.changes.kinds import ChangeKind, Impact, register_change_kind
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import ServerZone, business_day_of

@@ -7,7 +7,7 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from backoffice.core.access import authorise
-from backoffice.core.entity_scope import require_stands_for
+from backoffice.core.organisation.scope import require_stands_for
 from backoffice.core.services import audit
 from backoffice.core.types import Actor
 from backoffice.kernel import clock

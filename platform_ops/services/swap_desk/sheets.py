@@ -15,8 +15,8 @@ from django.db import transaction
 from django.db.models import Count
 
 from backoffice.core.access import authorise, get_visible
-from backoffice.core.entity_scope import require_stands_for
 from backoffice.core.models import LegalEntity, StoredFile
+from backoffice.core.organisation.scope import require_stands_for
 from backoffice.core.services import audit
 from backoffice.core.services.files import read_file, store_file
 from backoffice.core.types import Actor

@@ -11,7 +11,7 @@ from django.urls import reverse
 from backoffice.core.models import ChangeRequest
 from backoffice.core.models.work import Severity
 from backoffice.core.types import Role
-from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_kind
+from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel import clock
 from platform_ops.models import SwapPush
 

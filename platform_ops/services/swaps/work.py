@@ -10,7 +10,7 @@ from django.db.models import Count, Max
 from backoffice.core.models import Severity
 from backoffice.core.services import work_items
 from backoffice.core.types import Role
-from backoffice.core.work_kinds import WorkCondition, WorkKind, register_work_kind
+from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from platform_ops.models import SwapBreak, SwapLine, SwapRun, SwapTerm, TradingServer
 from platform_ops.rules.swaps import Cause
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from backoffice.core.bench import SIZES, machine_fingerprint, run_suite, suite_names
+from backoffice.core.measuring.bench import SIZES, machine_fingerprint, run_suite, suite_names
 from backoffice.kernel.errors import DomainError
 
 HEADER = f"{'job':<44}{'against':<44}{'ours s':>9}{'peer s':>9}{'ratio':>10}{'target':>9}  per second"

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from backoffice.core.secrets import current_key_id
+from backoffice.core.sealing.secrets import current_key_id
 from backoffice.core.services.key_rotation import BATCH, rotate_keys
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import DomainError

@@ -16,8 +16,8 @@ from django.db.models import Q
 
 from backoffice.core import crash_points
 from backoffice.core.access import authorise, holds
-from backoffice.core.change_kinds import ChangeKind, change_kind
-from backoffice.core.change_rules import DUE, ChangeState, checked_reason, next_state, plain_json
+from backoffice.core.changes.kinds import ChangeKind, change_kind
+from backoffice.core.changes.rules import DUE, ChangeState, checked_reason, next_state, plain_json
 from backoffice.core.models import ChangeRequest
 from backoffice.core.services.backoff import delay_after
 from backoffice.core.services.changes.common import (

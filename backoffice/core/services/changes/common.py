@@ -11,8 +11,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import OperationalError, connection, transaction
 
 from backoffice.core.access import get_visible, holds
-from backoffice.core.change_kinds import ChangeKind
-from backoffice.core.change_rules import digest_of, plain_json
+from backoffice.core.changes.kinds import ChangeKind
+from backoffice.core.changes.rules import digest_of, plain_json
 from backoffice.core.models import ChangeEvent, ChangeRequest, User
 from backoffice.core.services import audit, outbox
 from backoffice.core.types import Actor

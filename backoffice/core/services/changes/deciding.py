@@ -7,8 +7,8 @@ from datetime import datetime
 from django.db import transaction
 
 from backoffice.core.access import authorise
-from backoffice.core.change_kinds import change_kind
-from backoffice.core.change_rules import ChangeState, checked_moment, checked_reason, next_state
+from backoffice.core.changes.kinds import change_kind
+from backoffice.core.changes.rules import ChangeState, checked_moment, checked_reason, next_state
 from backoffice.core.models import ChangeRequest
 from backoffice.core.services.changes.common import (
     is_checker,

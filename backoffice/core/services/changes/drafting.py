@@ -8,8 +8,8 @@ from typing import Any
 from django.db import connection, models, transaction
 
 from backoffice.core.access import authorise, holds
-from backoffice.core.change_kinds import ChangeKind, Impact, change_kind
-from backoffice.core.change_rules import (
+from backoffice.core.changes.kinds import ChangeKind, Impact, change_kind
+from backoffice.core.changes.rules import (
     MAX_IMPACT_ROWS,
     MAX_TITLE_LENGTH,
     ChangeState,
@@ -18,8 +18,8 @@ from backoffice.core.change_rules import (
     next_state,
     plain_json,
 )
-from backoffice.core.entity_scope import require_stands_for
 from backoffice.core.models import ApprovalPolicy, ChangeRequest
+from backoffice.core.organisation.scope import require_stands_for
 from backoffice.core.services.changes.applying import apply_change
 from backoffice.core.services.changes.common import (
     locked_change,

@@ -11,12 +11,12 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import F
 
 from backoffice.core.access import authorise, get_visible
-from backoffice.core.change_kinds import ChangeKind, Impact, change_kind, register_change_kind
-from backoffice.core.change_permissions import CHECK_POLICIES, MAKE_POLICIES
-from backoffice.core.change_rules import checked_moment, checked_reason
-from backoffice.core.entity_scope import require_stands_for
+from backoffice.core.changes.kinds import ChangeKind, Impact, change_kind, register_change_kind
+from backoffice.core.changes.permissions import CHECK_POLICIES, MAKE_POLICIES
+from backoffice.core.changes.rules import checked_moment, checked_reason
 from backoffice.core.locks import advisory_key
 from backoffice.core.models import ApprovalPolicy, ChangeRequest, LegalEntity
+from backoffice.core.organisation.scope import require_stands_for
 from backoffice.core.services import audit
 from backoffice.core.types import Actor
 from backoffice.kernel import clock

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backoffice.core.message_kinds import MessageTemplateDefinition, register_template, template_definition
+from backoffice.core.messages.kinds import MessageTemplateDefinition, register_template, template_definition
 from backoffice.core.models import Brand, Message, User
 from backoffice.core.models.messages import MessageCategory
 from backoffice.core.services.messages import queue_message

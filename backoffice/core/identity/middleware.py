@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from backoffice.core.actors import actor_of
-from backoffice.core.browsers import keep_device
+from backoffice.core.identity.browsers import keep_device
+from backoffice.core.identity.second_factor import has_authenticator, second_factor_url, session_passed_second_factor
 from backoffice.core.models import User
 from backoffice.core.refusals import refusal_response
-from backoffice.core.second_factor import has_authenticator, second_factor_url, session_passed_second_factor
 from backoffice.core.services import client_views, sessions
 from backoffice.kernel.errors import Denied
 

@@ -21,7 +21,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from backoffice.kernel.errors import NotFound
 
-BACKEND = "backoffice.core.mail_catcher.CatcherBackend"
+BACKEND = "backoffice.core.messages.catcher.CatcherBackend"
 NUMBER_HEADER = "X-Message-Number"
 MAX_SHOWN = 200
 MAX_KEPT = 5_000

@@ -7,11 +7,11 @@ from typing import Any
 
 import structlog
 
-from backoffice.core.log_masks import mask_event
+from backoffice.core.observing.masks import mask_event
 
 
 def remove_personal_data(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Takes out of an event what identifies people or opens doors; see `backoffice.core.log_masks`."""
+    """Takes out of an event what identifies people or opens doors; see `backoffice.core.observing.masks`."""
     return mask_event(event)
 
 

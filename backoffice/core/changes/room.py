@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backoffice.core import change_checks, change_permissions
+from backoffice.core.changes import checks as change_checks
+from backoffice.core.changes import permissions as change_permissions
 from backoffice.core.schedule import register_periodic
 from backoffice.core.services.changes.policies import register_policy_kind
 

@@ -12,7 +12,7 @@ from backoffice.core.actors import actor_of_user
 from backoffice.core.models import User, WorkDelivery, WorkItem
 from backoffice.core.services.work_delivery import is_muted_now
 from backoffice.core.types import Actor
-from backoffice.core.work_kinds import WorkKind, kinds_of_roles, work_kinds
+from backoffice.core.work.kinds import WorkKind, kinds_of_roles, work_kinds
 from backoffice.kernel import clock
 
 _not_closed = ~Q(state=WorkItem.State.CLOSED)

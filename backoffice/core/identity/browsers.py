@@ -16,7 +16,7 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
 from backoffice.core.addresses import client_address
-from backoffice.core.geoip import country_file
+from backoffice.core.identity.geoip import country_file
 from backoffice.kernel.errors import Misconfigured
 
 DEVICE_COOKIE = "backoffice_device"

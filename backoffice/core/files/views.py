@@ -10,7 +10,7 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from backoffice.core.actors import actor_of
-from backoffice.core.file_kinds import IMAGES
+from backoffice.core.files.kinds import IMAGES
 from backoffice.core.models import StoredFile
 from backoffice.core.services.files import download_name, read_file
 

@@ -16,7 +16,7 @@ from html.parser import HTMLParser
 import css_inline
 import mrml
 
-from backoffice.core.message_kinds import UNSUBSCRIBE_VARIABLE, MessageTemplateDefinition
+from backoffice.core.messages.kinds import UNSUBSCRIBE_VARIABLE, MessageTemplateDefinition
 from backoffice.kernel.errors import InvalidInput
 
 MAX_SUBJECT_LENGTH = 200

@@ -19,7 +19,7 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from backoffice.core.bench_database import own_database, wal_position
+from backoffice.core.measuring.database import own_database, wal_position
 from backoffice.kernel.errors import Conflict
 from backoffice.kernel.registry import Registry
 

@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from backoffice.core.actors import actor_of_user
-from backoffice.core.identity_middleware import CLIENT_VIEW_KEY
+from backoffice.core.identity.middleware import CLIENT_VIEW_KEY
 from backoffice.core.models import User
 from backoffice.core.services import client_views, login_events, sessions
 from backoffice.core.types import Actor

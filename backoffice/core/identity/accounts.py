@@ -15,11 +15,11 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 
-from backoffice.core.account_mails import is_mapped, queue_account_mail
+from backoffice.core.identity.second_factor import second_factor_url, session_passed_second_factor
+from backoffice.core.identity.sign_in import note_locked
+from backoffice.core.messages.account_mails import is_mapped, queue_account_mail
 from backoffice.core.models import User
-from backoffice.core.second_factor import second_factor_url, session_passed_second_factor
-from backoffice.core.secrets import seal, unseal
-from backoffice.core.sign_in import note_locked
+from backoffice.core.sealing.secrets import seal, unseal
 from backoffice.kernel import clock
 
 _AUTHENTICATOR_PURPOSE = "mfa.authenticator.data"

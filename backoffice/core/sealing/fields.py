@@ -31,7 +31,7 @@ from django.core import checks
 from django.core.exceptions import FieldError
 from django.db import models
 
-from backoffice.core.secrets import KEY_BYTES, current_key_id, key_of, parse_keys, seal, unseal
+from backoffice.core.sealing.secrets import KEY_BYTES, current_key_id, key_of, parse_keys, seal, unseal
 from backoffice.kernel.errors import Misconfigured
 
 INDEX_LENGTH = 120

@@ -7,8 +7,8 @@ from typing import Any
 from anymail.signals import EventType, RejectReason, tracking
 from django.db.models import Q
 
-from backoffice.core import account_mails
 from backoffice.core.access import declare_capability, register_scope, role_entity_scope
+from backoffice.core.messages import account_mails
 from backoffice.core.schedule import register_periodic
 from backoffice.core.services import message_delivery
 from backoffice.core.services.jobs import register_runner

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db.models import Q
 
 from backoffice.core.access import declare_capability, holds, register_scope
-from backoffice.core.change_kinds import ChangeKind, change_kinds
-from backoffice.core.entity_scope import stands_for
+from backoffice.core.changes.kinds import ChangeKind, change_kinds
+from backoffice.core.organisation.scope import stands_for
 from backoffice.core.types import STAFF_ROLES, Actor, Role
 
 VIEW_CHANGES = "core.view_changes"

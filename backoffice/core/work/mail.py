@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from backoffice.core.message_kinds import MessageTemplateDefinition, register_template
+from backoffice.core.messages.kinds import MessageTemplateDefinition, register_template
 from backoffice.core.models import OutboxEvent, Severity, User, WorkDelivery, WorkItem
 from backoffice.core.models.messages import MessageCategory
 from backoffice.core.services import outbox
@@ -23,7 +23,7 @@ from backoffice.core.services.work_delivery import (
     people_of,
     people_who_see,
 )
-from backoffice.core.work_kinds import is_registered, work_kind
+from backoffice.core.work.kinds import is_registered, work_kind
 
 QUIET_SECONDS = 600
 DEFAULT_MAIL_FROM = Severity.HIGH

@@ -22,10 +22,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from backoffice.core.actors import actor_of_user
-from backoffice.core.browsers import origin_of
-from backoffice.core.message_kinds import MessageTemplateDefinition, register_template
+from backoffice.core.identity.browsers import origin_of
+from backoffice.core.identity.second_factor import SECOND_FACTOR_METHOD
+from backoffice.core.messages.kinds import MessageTemplateDefinition, register_template
 from backoffice.core.models import LoginEvent, User, UserSession
-from backoffice.core.second_factor import SECOND_FACTOR_METHOD
 from backoffice.core.services import audit, sessions
 from backoffice.core.services.login_events import is_new_device, record_login_event
 from backoffice.core.services.messages import queue_message

@@ -1,0 +1,1 @@
+"""Change requests: their kinds, rules, proofs and who may draft and approve."""

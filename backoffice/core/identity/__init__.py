@@ -1,0 +1,1 @@
+"""Who somebody is: signing in, second factors, sessions, and their pages."""

@@ -1,0 +1,1 @@
+"""Messages to people: kinds, rendering, pages, and the way out."""

@@ -1,0 +1,1 @@
+"""Watching the running product: logs, traces, metrics, health."""

@@ -1,0 +1,1 @@
+"""The house itself: entities, their documents, who may change them."""

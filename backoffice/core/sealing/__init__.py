@@ -1,0 +1,1 @@
+"""What must not be read by whoever reads the database: keys, sealed fields, backups."""
