@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.db.models import CharField, Q
+from django.db.models import CharField, Exists, Q
 from django.db.models.functions import Cast
 
 from backoffice.core.access import declare_capability, register_scope, role_entity_scope
 from backoffice.core.models.switches import Switch
 from backoffice.core.types import STAFF_ROLES, Actor, Role
-from backoffice.core.work.kinds import kinds_of_roles
+from backoffice.core.work.kinds import kinds_of_roles, kinds_of_whole_broker
 
 ADMINISTRATOR = Role.ADMINISTRATOR.value
 AUDITOR = Role.AUDITOR.value
@@ -136,8 +136,13 @@ def items_of(actor: Actor) -> Q | None:
     """
     if not actor.is_staff:
         return None
+    from backoffice.core.models import LegalEntity
+
     theirs = Q(kind__in=kinds_of_roles(actor.roles)) | Q(escalated_roles__overlap=sorted(actor.roles))
-    return theirs & (Q(entity__in=actor.entity_ids) | Q(entity__isnull=True))
+    of_nobody = Q(entity__isnull=True)
+    if of_all := kinds_of_whole_broker():
+        of_nobody &= ~Q(kind__in=of_all) | ~Q(Exists(LegalEntity.objects.exclude(pk__in=actor.entity_ids)))
+    return theirs & (Q(entity__in=actor.entity_ids) | of_nobody)
 
 
 def _mutes_of(actor: Actor) -> Q | None:

@@ -44,6 +44,7 @@ class DeskConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers the pages of the organisation and of the machinery, and their cards."""
+        from backoffice.core.services.changes import waiting
         from backoffice.desk import cards
         from backoffice.desk.admin import change_panels, files, inbox_pages, inbox_panels, messages, switches
         from backoffice.ui.navigation import register_page, register_section
@@ -54,6 +55,8 @@ class DeskConfig(AppConfig):
         register_page("organisation", "Access review", "admin:organisation_access_review", "core.review_access", 115)
         cards.register()
         change_panels.register()
+        # Every desk has registered its kinds of change by now: this application comes after all of them.
+        waiting.register_work_kinds()
         inbox_pages.register()
         inbox_panels.register()
         switches.register()

@@ -12,6 +12,7 @@ from backoffice.core.access import declare_capability
 from backoffice.core.changes.kinds import ChangeKind, Impact, is_change_kind, register_change_kind
 from backoffice.core.models import JobRun, LegalEntity, User
 from backoffice.core.services import changes
+from backoffice.core.services.changes.waiting import register_work_kind_of
 from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import Conflict, InvalidInput
 from tests.factories.platform import number
@@ -85,26 +86,26 @@ def register() -> None:
         return
     declare_capability(MAKE, [Role.PLATFORM_OPERATIONS, Role.ADMINISTRATOR])
     declare_capability(CHECK, [Role.DEALING, Role.PLATFORM_OPERATIONS, Role.ADMINISTRATOR])
-    register_change_kind(
-        ChangeKind(
-            kind=KIND,
-            label="Word on a board",
-            desk="platform_ops",
-            maker_capability=MAKE,
-            checker_capability=CHECK,
-            title=lambda payload: f"Write {payload['word']} on {payload['board']}",
-            current=lambda payload: {"word": word_on(payload["board"])},
-            proposed=lambda payload: {"word": payload["word"]},
-            preview=_preview,
-            apply=_apply,
-            verify=_verify,
-            revert=_revert,
-            check=_check,
-            labels={"word": "Word"},
-            outside_bounds=_outside,
-            check_bounds=_check_bounds,
-        )
+    kind = ChangeKind(
+        kind=KIND,
+        label="Word on a board",
+        desk="platform_ops",
+        maker_capability=MAKE,
+        checker_capability=CHECK,
+        title=lambda payload: f"Write {payload['word']} on {payload['board']}",
+        current=lambda payload: {"word": word_on(payload["board"])},
+        proposed=lambda payload: {"word": payload["word"]},
+        preview=_preview,
+        apply=_apply,
+        verify=_verify,
+        revert=_revert,
+        check=_check,
+        labels={"word": "Word"},
+        outside_bounds=_outside,
+        check_bounds=_check_bounds,
     )
+    register_change_kind(kind)
+    register_work_kind_of(kind)
 
 
 def make_person(*roles: Role, entities: Iterable[LegalEntity] = (), **fields: Any) -> Actor:

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from backoffice.core.models import User, WorkItem, WorkItemMute
+from backoffice.core.models import LegalEntity, User, WorkItem, WorkItemMute
 from backoffice.core.services import outbox
 from backoffice.core.streams import announce
 from backoffice.core.work.kinds import WorkKind, is_registered, work_kind
@@ -89,7 +89,11 @@ def payload_of(item: WorkItem, kind: WorkKind) -> dict[str, Any]:
 def people_who_see(item: WorkItem) -> QuerySet[User]:
     """The staff whose roles and legal entities open the item to them."""
     roles = {str(role) for role in work_kind(item.kind).roles} if is_registered(item.kind) else set()
-    return people_of(roles | set(item.escalated_roles), item.entity_id)
+    people = people_of(roles | set(item.escalated_roles), item.entity_id)
+    if item.entity_id is None and is_registered(item.kind) and work_kind(item.kind).is_of_whole_broker:
+        theirs = User.entities.through.objects.filter(user=OuterRef(OuterRef("pk")), legalentity=OuterRef("pk"))
+        people = people.filter(~Exists(LegalEntity.objects.filter(~Exists(theirs))))
+    return people
 
 
 def people_of(roles: Iterable[str], entity_id: int | None) -> QuerySet[User]:

@@ -52,6 +52,8 @@ class WorkKind:
     `due_hours` are hours in which the market is open: a weekend does not count. `clears_after_seconds` is how long the
     condition must stay gone before the item closes. Once overdue by n × `escalate_after_hours`, the n-th of
     `escalate_to_roles` is called in. `conditions` lists what stands now (all of it, or only the given group keys);
+    `is_of_whole_broker`: an item without a legal entity speaks of all of
+    them, so it is for those who see them all (otherwise it speaks of none, and is for everybody of the roles).
     `closes_by_hand` is for conditions that a person may declare settled although they can still be read. `action_slug`
     names the action of the target's page (a `DeskActionView`) that solves it, `action_label` what its button says.
     """
@@ -69,6 +71,7 @@ class WorkKind:
     action_label: str = ""
     conditions: Callable[[list[str] | None], Iterable[WorkCondition]] | None = None
     closes_by_hand: bool = True
+    is_of_whole_broker: bool = False
 
 
 _kinds: Registry[WorkKind] = Registry("work kinds")
@@ -103,6 +106,11 @@ def kinds_of_roles(roles: Iterable[str]) -> list[str]:
     """The kinds that any of the roles looks after."""
     held = {str(role) for role in roles}
     return [kind.kind for kind in work_kinds() if held.intersection(str(role) for role in kind.roles)]
+
+
+def kinds_of_whole_broker() -> list[str]:
+    """The kinds whose items without a legal entity are for those who see every one."""
+    return [kind.kind for kind in work_kinds() if kind.is_of_whole_broker]
 
 
 def due_from(opened_at: datetime, hours: float) -> datetime:

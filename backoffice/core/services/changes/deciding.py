@@ -19,6 +19,7 @@ from backoffice.core.services.changes.common import (
     require_second_person,
     write_down,
 )
+from backoffice.core.services.changes.waiting import follow_change
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict
@@ -57,6 +58,7 @@ def approve_change(*, change_id: int, actor: Actor, reason: str, seen_diff: str 
         text=why,
         changes={"approved_hash": change.approved_hash, "diff_hash": change.diff_hash},
     )
+    follow_change(change)
     return change
 
 
@@ -114,4 +116,5 @@ def _close(change: ChangeRequest, verb: str, actor: Actor, reason: str) -> Chang
     change.closing_reason = why
     change.save()
     write_down(change, verb, actor, text=why)
+    follow_change(change)
     return change

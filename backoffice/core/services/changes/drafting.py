@@ -30,6 +30,7 @@ from backoffice.core.services.changes.common import (
     write_down,
 )
 from backoffice.core.services.changes.policies import policy_in_force
+from backoffice.core.services.changes.waiting import follow_change
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, Denied, NotFound
@@ -140,6 +141,7 @@ def refresh_change(*, change_id: int, actor: Actor) -> ChangeRequest:
     change.save()
     text = "The diff is another one than before." if change.diff_hash != old_diff else "The diff is as before."
     write_down(change, "refresh", actor, text=text, changes={"from": was.value, "diff": [old_diff, change.diff_hash]})
+    follow_change(change)
     return change
 
 
@@ -183,6 +185,7 @@ def _submit(*, change_id: int, actor: Actor) -> tuple[ChangeRequest, ApprovalPol
     change.save()
     write_down(change, "submit", actor, text=change.reason)
     policy = _approve_by_policy(change, definition)
+    follow_change(change)
     return change, policy
 
 
