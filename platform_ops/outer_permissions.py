@@ -30,5 +30,7 @@ def register() -> None:
         ("LiquidityFill", "provider__entity"),
         ("CurrentFill", "provider__entity"),
         ("LiquidityOrderProblem", "provider__entity"),
+        ("DropCopySession", "provider__entity"),
+        ("DropCopyMessage", "provider__entity"),
     ):
         register_scope(f"platform_ops.{label}", role_entity_scope(path, *_LIQUIDITY_VIEWERS))

@@ -38,6 +38,8 @@ LEFT_BEHIND: dict[str, str] = {
     "ledger.AccountBalance": "follows from postings and holds",
     "platform_ops.ServerConnection": "secret; connections are set up anew",
     "platform_ops.ServerSync": "machinery; followed anew from the connection's start",
+    "platform_ops.DropCopySession": "machinery; its numbers are agreed on anew with the provider",
+    "platform_ops.DropCopyMessage": "a log that is removed after its time; what executions rest on is kept",
     "platform_ops.SymbolPriceState": "machinery; prices begin anew with the first tick",
     "platform_ops.PriceFeed": "machinery; prices begin anew with the first tick",
     "platform_ops.TickBatch": "machinery; the mark of what a feed delivered already",

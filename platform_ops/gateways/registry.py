@@ -88,4 +88,4 @@ def checked_options(options: object, *, known: Mapping[str, tuple[type, Any]]) -
     return whole
 
 
-_KINDS = {bool: "true or false", int: "a whole number", str: "a text"}
+_KINDS = {bool: "true or false", int: "a whole number", str: "a text", dict: "an object"}

@@ -30,6 +30,9 @@ class Ability(StrEnum):
     GROUPS = "groups"
     SYMBOLS = "symbols"
     TICKS = "ticks"
+    EXECUTIONS = "executions"
+    """What the house itself filled at a provider (a drop copy): told as it happens, see `gateways/fix/drop_copy.py`."""
+
     BALANCE_OPERATIONS = "balance_operations"
     ACCOUNT_CHANGES = "account_changes"
     SYMBOL_CHANGES = "symbol_changes"

@@ -4,6 +4,7 @@ from platform_ops.models.accounts import AccountDimension, AccountGroup, Account
 from platform_ops.models.business_day import BusinessDay, BusinessDayStep
 from platform_ops.models.complaints import PriceComplaint, TradeCancellation
 from platform_ops.models.connections import ServerConnection, ServerSync, SyncGap
+from platform_ops.models.drop_copies import DropCopyMessage, DropCopySession
 from platform_ops.models.execution import OrderExecution
 from platform_ops.models.ingest import IngestBatch, OpenPositionMark, StatementImport
 from platform_ops.models.liquidity import (
@@ -68,6 +69,8 @@ __all__ = [
     "DailyPrice",
     "Deal",
     "DividendEvent",
+    "DropCopyMessage",
+    "DropCopySession",
     "FxReferenceRate",
     "GroupSymbolOverride",
     "Holiday",

@@ -29,6 +29,9 @@ class LiquidityProvider(models.Model):
     code = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=160)
     comp_id = models.CharField(max_length=64, help_text="SenderCompID of its messages (tag 49).")
+    states_own_side = models.BooleanField(
+        default=False, help_text="Tag 54 is the provider's own side: what it bought, the house sold."
+    )
     units_per_quantity = models.DecimalField(max_digits=20, decimal_places=8, default=1)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -87,6 +90,8 @@ class LiquidityMessage(models.Model):
     order_id = models.CharField(max_length=64, blank=True)
     exec_id = models.CharField(max_length=64, blank=True)
     exec_type = models.CharField(max_length=4, blank=True)
+    client_order_id = models.CharField(max_length=64, blank=True, help_text="Tag 11.")
+    symbol = models.CharField(max_length=64, blank=True, help_text="Tag 55, or the number in tag 48.")
     sequence = models.BigIntegerField()
     sent_at = models.DateTimeField()
     text = models.TextField(help_text="The message with | between its fields; names of persons are blanked.")
@@ -98,7 +103,11 @@ class LiquidityMessage(models.Model):
         ordering = ["-id"]
         verbose_name = "FIX message"
         constraints = [models.UniqueConstraint(fields=["provider", "digest"], name="platform_lpmessage_once")]
-        indexes = [models.Index(fields=["provider", "order_id"], name="platform_lpmessage_order")]
+        indexes = [
+            models.Index(fields=["provider", "order_id"], name="platform_lpmessage_order"),
+            models.Index(fields=["client_order_id"], name="platform_lpmessage_client"),
+            models.Index(fields=["exec_id"], name="platform_lpmessage_exec"),
+        ]
         triggers = [never_changes()]
 
     def __str__(self) -> str:
