@@ -22,3 +22,11 @@ SWAPS_COMPUTED = "platform.swaps_computed"
 
 OPERATION_FINISHED = "platform.operation_finished"
 """An operation on a server ended; payload: operation_id, state (done, found, refused or cancelled)."""
+
+RECONCILIATION_BREAK_OPENED = "platform.reconciliation_break_opened"
+"""A comparison with a server found differences of one kind that are new, or stand otherwise than they were accepted;
+payload: run_id, kind, opened (how many), break_ids (of the first ones)."""
+
+SYMBOL_DRIFT_FOUND = "platform.symbol_drift_found"
+"""A look at a server found fields that it states otherwise than approved; payload: server_id, found (how many),
+drift_ids (of the first ones)."""

@@ -103,6 +103,7 @@ def _preview(payload: Payload, actor: Actor) -> Impact:
         draft=_levels(payload),
         start=_optional(payload, "replay_from"),
         end=_optional(payload, "replay_to"),
+        actor=actor,
     )
     return impact_of(found)
 

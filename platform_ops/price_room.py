@@ -21,6 +21,7 @@ def register() -> None:
 
     from platform_ops import price_changes, price_checks
     from platform_ops.admin import prices as price_pages
+    from platform_ops.api import price_filters
     from platform_ops.api import prices as price_api
     from platform_ops.services.prices import watch
 
@@ -36,6 +37,7 @@ def register() -> None:
     watch.register()
     price_pages.register()
     price_api.register()
+    price_filters.register()
     register_periodic("platform.flush_ticks", "platform_ops.tasks.flush_ticks", FLUSH_SECONDS)
     register_periodic("platform.prune_ticks", "platform_ops.tasks.prune_ticks", PRUNE_SECONDS)
     register_suite("ticks", "platform_ops.bench_ticks.ticks")

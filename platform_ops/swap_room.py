@@ -8,6 +8,7 @@ def register() -> None:
     from backoffice.core.measuring.bench import register_suite
     from platform_ops.admin import swap_policies  # noqa: F401 - its screens register themselves
     from platform_ops.admin import swaps as screens
+    from platform_ops.api import swap_policies as policy_endpoints
     from platform_ops.api import swaps as endpoints
     from platform_ops.services.swaps import checks, work
 
@@ -15,4 +16,5 @@ def register() -> None:
     checks.register()
     screens.register()
     endpoints.register()
+    policy_endpoints.register()
     register_suite("swap", "platform_ops.bench_swaps.swap")

@@ -1,4 +1,4 @@
-"""Operations on servers and price complaints, for the broker's own systems."""
+"""Operations on servers, for the broker's own systems: accounts opened and changed, money moved, limits on one person."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from typing import Any
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
-from backoffice.ui.api_fields import VisibleField, code_of
+from backoffice.ui.api_fields import AmountField, CurrencyField, VisibleField, code_of, entity_field
 from backoffice.ui.api_registry import register_router
-from backoffice.ui.api_views import Call, ScopedReadOnlyViewSet, StrictSerializer, use_case
-from platform_ops.account_permissions import (
-    CHANGE_ACCOUNTS,
-    HANDLE_COMPLAINTS,
-    MOVE_MONEY,
-    OPEN_ACCOUNTS,
-)
+from backoffice.ui.api_views import Call, ReasonSerializer, ScopedReadOnlyViewSet, StrictSerializer, use_case
+from platform_ops.account_permissions import CHANGE_ACCOUNTS, MOVE_MONEY, OPEN_ACCOUNTS, SET_OPERATION_LIMITS
 from platform_ops.api.accounts import ClientField
-from platform_ops.models import AccountGroup, AccountOffer, PriceComplaint, ServerOperation, Trade, TradingAccount
+from platform_ops.api.shared import DraftedChangeSerializer
+from platform_ops.models import (
+    AccountGroup,
+    AccountOffer,
+    OperationLimit,
+    ServerOperation,
+    TradingAccount,
+    TradingServer,
+)
 from platform_ops.permissions import VIEW_PLATFORM
-from platform_ops.rules.complaints import Cause, Decision, Disputed
 from platform_ops.rules.operations import MONEY_KINDS
 from platform_ops.services import account_operations as operations
-from platform_ops.services import complaints
+from platform_ops.services.account_operations import bulk
 from platform_ops.types import DealKind
 
+MAX_BULK_KEY = 180
+"""Room is left for the account of each line."""
 _MONEY_NAMES = sorted(kind.name.lower() for kind in MONEY_KINDS)
 
 
@@ -52,7 +56,7 @@ class ServerOperationSerializer(serializers.ModelSerializer[ServerOperation]):
 
 
 class OpeningSerializer(StrictSerializer):
-    """An account to be opened; passwords are never in an answer: one is made in the portal or on the desk."""
+    """An account to be opened; passwords are never in its answer: ask for a new one, or the client does in the portal."""
 
     client = ClientField()
     offer = VisibleField(slug_field="id", queryset=AccountOffer.objects.all())
@@ -87,6 +91,62 @@ class AccountChangeSerializer(StrictSerializer):
         return attrs
 
 
+class PasswordSerializer(StrictSerializer):
+    """Which password of which account is made anew."""
+
+    account = VisibleField(slug_field="public_id", queryset=TradingAccount.objects.all())
+    which = serializers.ChoiceField(choices=["main", "investor"], default="main")
+    reason = serializers.CharField(max_length=400)
+
+
+class NewPasswordSerializer(serializers.Serializer[Any]):
+    """The new password, once; null while the server has not answered: then ask for another when it is done."""
+
+    operation = ServerOperationSerializer()
+    password = serializers.CharField(allow_null=True)
+
+
+class BulkLineSerializer(StrictSerializer):
+    """An account by its login, and an amount signed from the client's side, in the account's currency."""
+
+    login = serializers.CharField(max_length=32)
+    amount = serializers.DecimalField(max_digits=20, decimal_places=8)
+
+
+class BulkSerializer(StrictSerializer):
+    """The same operation on many accounts of a server. A line that is wrong refuses them all."""
+
+    server = VisibleField(slug_field="code", queryset=TradingServer.objects.all())
+    operation = serializers.ChoiceField(choices=_MONEY_NAMES)
+    lines = serializers.ListField(child=BulkLineSerializer(), min_length=1, max_length=bulk.MAX_BULK_LINES)
+    reason = serializers.CharField(max_length=400)
+
+
+class BulkReferenceSerializer(serializers.Serializer[Any]):
+    """Under which reference a line goes on: of an operation (BO-…) or of a change request (CR-…)."""
+
+    login = serializers.CharField()
+    reference = serializers.CharField()
+
+
+class BulkProblemSerializer(serializers.Serializer[Any]):
+    """Why a line was refused."""
+
+    login = serializers.CharField()
+    problem = serializers.CharField()
+
+
+class BulkSummarySerializer(serializers.Serializer[Any]):
+    """What became of the lines; each stands and falls by itself."""
+
+    done = serializers.IntegerField()
+    waiting = serializers.IntegerField(help_text="Will be sent in a moment.")
+    proposed = serializers.IntegerField(help_text="Wait for another person.")
+    refused = serializers.IntegerField()
+    references = BulkReferenceSerializer(many=True)
+    problems = BulkProblemSerializer(many=True)
+
+
 class OperationFilter(filters.FilterSet):
     """Which operations."""
 
@@ -97,7 +157,7 @@ class OperationFilter(filters.FilterSet):
 
     class Meta:
         model = ServerOperation
-        fields = ["kind", "state", "reference", "currency"]
+        fields = ["kind", "state", "reference", "currency", "is_bulk"]
 
 
 class ServerOperationViewSet(ScopedReadOnlyViewSet):
@@ -155,141 +215,139 @@ class ServerOperationViewSet(ScopedReadOnlyViewSet):
             return operations.request_leverage_change(leverage=given["leverage"], **shared)
         return operations.request_access_change(access=given["access"], **shared)
 
+    @use_case(
+        capability=CHANGE_ACCOUNTS, input=PasswordSerializer, output=NewPasswordSerializer, route="new-password",
+        detail=False, apart=True, answers_secret=True, operation_id="account_operations_new_password",
+        description=(
+            "Makes a new password on the server and answers it once. It is kept nowhere, unless an Idempotency-Key is sent: "
+            "then the answer is kept sealed for a week, so that a repetition gets the same."
+        ),
+    )  # fmt: skip
+    def new_password(self, call: Call) -> dict[str, Any]:
+        """The operation with what it made."""
+        is_investor = call.data["which"] == "investor"
+        operation = operations.request_new_password(
+            account_id=call.data["account"].pk, is_investor=is_investor, actor=call.actor, reason=call.data["reason"],
+            idempotency_key=_key(call),
+        )  # fmt: skip
+        outcome = operations.carry_out(operation_id=operation.pk, actor=call.actor)
+        made = outcome.credentials
+        shown = (made.investor_password if is_investor else made.main_password) if made is not None else ""
+        return {"operation": outcome.operation, "password": shown or None}
+
+    @use_case(
+        capability=MOVE_MONEY, input=MoneySerializer, output=DraftedChangeSerializer, status=201, route="propose-money",
+        detail=False, needs_key=True, operation_id="account_operations_propose_money",
+        description="Hands a movement of money in for approval by another person; nothing is sent before.",
+    )  # fmt: skip
+    def propose_money(self, call: Call) -> Any:
+        """The change request."""
+        given = dict(call.data)
+        return operations.propose_balance_operation(
+            account_id=given.pop("account").pk, kind=DealKind[given.pop("operation").upper()], actor=call.actor,
+            idempotency_key=_key(call), **given,
+        )  # fmt: skip
+
+    @use_case(
+        capability=MOVE_MONEY, input=BulkSerializer, output=BulkSummarySerializer, route="move-money-in-bulk", detail=False,
+        needs_key=True, apart=True, operation_id="account_operations_move_money_in_bulk",
+        description="Asks for money to be moved on many accounts. What one person may not move alone is proposed.",
+    )  # fmt: skip
+    def move_money_in_bulk(self, call: Call) -> dict[str, Any]:
+        """What became of each line."""
+        kind = DealKind[call.data["operation"].upper()]
+        lines = bulk.find_lines(
+            server_code=call.data["server"].code,
+            moves=[(line["login"], line["amount"]) for line in call.data["lines"]],
+            actor=call.actor,
+        )
+        made = bulk.run_bulk(
+            moves=[(line.account, kind, line.amount) for line in lines], actor=call.actor, reason=call.data["reason"],
+            idempotency_key=_key(call)[:MAX_BULK_KEY], sent_at_once=0,
+        )  # fmt: skip
+        return {
+            "done": made.done, "waiting": made.waiting, "proposed": made.proposed, "refused": made.refused,
+            "references": [{"login": login, "reference": reference} for login, reference in made.references],
+            "problems": [{"login": login, "problem": problem} for login, problem in made.problems],
+        }  # fmt: skip
+
+    @use_case(
+        capability=VIEW_PLATFORM, output=ServerOperationSerializer, route="look-up", apart=True,
+        operation_id="account_operations_look_up",
+        description="Asks the server now what became of an operation. Who may ask for its kind may look it up.",
+    )  # fmt: skip
+    def look_up(self, call: Call) -> ServerOperation:
+        """The operation as it stands."""
+        return operations.carry_out(operation_id=call.target.pk, actor=call.actor, is_forced=True).operation
+
+    @use_case(
+        capability=VIEW_PLATFORM, input=ReasonSerializer, output=ServerOperationSerializer, route="cancel",
+        operation_id="account_operations_cancel",
+        description=(
+            "Gives an operation up that was not sent, or that the server does not know. Who may ask for its kind may."
+        ),
+    )  # fmt: skip
+    def cancel(self, call: Call) -> ServerOperation:
+        """The operation, given up."""
+        return operations.cancel_operation(operation_id=call.target.pk, actor=call.actor, **call.data)
+
 
 def _key(call: Call) -> str:
     """The caller's key, under the caller: two systems may use the same."""
     return f"api:{call.actor.user_id}:{call.idempotency_key}"[:200]
 
 
-class OfferSerializer(serializers.ModelSerializer[AccountOffer]):
-    """An account type in one currency."""
+class LimitSerializer(serializers.ModelSerializer[OperationLimit]):
+    """How much one person may move alone on accounts of an entity in a currency, at a time and in a business day."""
 
-    account_type = code_of("account_type.code")
-    name = code_of("account_type.name")
-    kind = code_of("account_type.kind")
-    is_swap_free = serializers.BooleanField(source="account_type.is_swap_free", read_only=True)
-    is_offered = serializers.BooleanField(source="account_type.is_offered", read_only=True)
-    leverage_choices = serializers.ListField(
-        source="account_type.leverage_choices", child=serializers.IntegerField(), read_only=True
-    )
-    live_group = code_of("live_group.name", allow_null=True)
-    demo_group = code_of("demo_group.name", allow_null=True)
+    entity = code_of("entity.code")
 
     class Meta:
-        model = AccountOffer
-        fields = [
-            "id", "account_type", "name", "kind", "currency", "is_swap_free", "is_offered", "leverage_choices", "live_group",
-            "demo_group", "minimum_deposit", "demo_balance",
-        ]  # fmt: skip
+        model = OperationLimit
+        fields = ["id", "entity", "currency", "alone_up_to", "alone_per_day"]
         read_only_fields = fields
 
 
-class OfferViewSet(ScopedReadOnlyViewSet):
-    """What the catalogue offers."""
+class NewLimitSerializer(StrictSerializer):
+    """A limit; without one every amount needs a second person."""
+
+    entity = entity_field()
+    currency = CurrencyField()
+    alone_up_to = AmountField(min_value=0)
+    alone_per_day = AmountField(min_value=0)
+    reason = serializers.CharField(max_length=400)
+
+
+class LimitFilter(filters.FilterSet):
+    """Of which entity and currency."""
+
+    entity = filters.CharFilter(field_name="entity__code")
+
+    class Meta:
+        model = OperationLimit
+        fields = ["currency"]
+
+
+class LimitViewSet(ScopedReadOnlyViewSet):
+    """Limits on what one person moves alone."""
 
     capability = VIEW_PLATFORM
-    queryset = AccountOffer.objects.select_related("account_type", "live_group", "demo_group")
-    serializer_class = OfferSerializer
+    queryset = OperationLimit.objects.select_related("entity")
+    serializer_class = LimitSerializer
     lookup_value_converter = "int"
-
-
-class ComplaintSerializer(serializers.ModelSerializer[PriceComplaint]):
-    """A price complaint with its evidence and decision."""
-
-    id = serializers.UUIDField(source="public_id", read_only=True)
-    account = serializers.UUIDField(source="account.public_id", read_only=True)
-    login = code_of("account.login")
-    trade = serializers.IntegerField(source="trade.pk", read_only=True)
-    operation = code_of("operation.reference", allow_null=True)
-    change_request = code_of("change_request.reference", allow_null=True)
-    disputed = serializers.CharField(read_only=True)
-    state = serializers.CharField(read_only=True, help_text="open, investigated, proposed, approved, closed.")
-    decision = serializers.CharField(read_only=True)
-    cause = serializers.CharField(read_only=True)
-    evidence = serializers.JSONField(read_only=True)
-
-    class Meta:
-        model = PriceComplaint
-        fields = [
-            "id", "reference", "account", "login", "trade", "disputed", "claim", "claimed_price", "state", "evidence",
-            "decision", "cause", "correct_price", "amount", "currency", "reasoning", "operation", "change_request",
-            "opened_at", "due_at", "decided_at", "closed_at",
-        ]  # fmt: skip
-        read_only_fields = fields
-
-
-class NewComplaintSerializer(StrictSerializer):
-    """A complaint about one price of a trade."""
-
-    trade = VisibleField(slug_field="id", queryset=Trade.objects.all())
-    disputed = serializers.ChoiceField(choices=[item.value for item in Disputed])
-    claim = serializers.CharField(max_length=2000)
-    claimed_price = serializers.DecimalField(
-        max_digits=24, decimal_places=10, required=False, allow_null=True, default=None
-    )
-
-
-class DecisionSerializer(StrictSerializer):
-    """A decision for another person to approve."""
-
-    decision = serializers.ChoiceField(choices=[item.value for item in Decision])
-    cause = serializers.ChoiceField(choices=[item.value for item in Cause])
-    reasoning = serializers.CharField(max_length=2000)
-    correct_price = serializers.DecimalField(
-        max_digits=24, decimal_places=10, required=False, allow_null=True, default=None
-    )
-    amount = serializers.DecimalField(max_digits=20, decimal_places=8, required=False, allow_null=True, default=None)
-
-
-class ComplaintFilter(filters.FilterSet):
-    """Which complaints."""
-
-    account = filters.UUIDFilter(field_name="account__public_id")
-
-    class Meta:
-        model = PriceComplaint
-        fields = ["state", "decision", "cause", "reference"]
-
-
-class ComplaintViewSet(ScopedReadOnlyViewSet):
-    """Price complaints."""
-
-    capability = VIEW_PLATFORM
-    queryset = PriceComplaint.objects.select_related("account", "trade", "operation", "change_request")
-    serializer_class = ComplaintSerializer
-    lookup_field = "public_id"
-    lookup_value_converter = "uuid"
-    filterset_class = ComplaintFilter
+    filterset_class = LimitFilter
 
     @use_case(
-        capability=HANDLE_COMPLAINTS, input=NewComplaintSerializer, output=ComplaintSerializer, status=201,
-        operation_id="price_complaints_open", description="Takes a complaint in.",
+        capability=SET_OPERATION_LIMITS, input=NewLimitSerializer, output=LimitSerializer, status=201,
+        operation_id="operation_limits_set", description="Sets the limit of an entity in a currency, or changes it.",
     )  # fmt: skip
-    def create(self, call: Call) -> PriceComplaint:
-        """The complaint."""
+    def create(self, call: Call) -> OperationLimit:
+        """The limit."""
         given = dict(call.data)
-        return complaints.open_complaint(trade_id=given.pop("trade").pk, actor=call.actor, **given)
-
-    @use_case(
-        capability=HANDLE_COMPLAINTS, output=ComplaintSerializer, route="evidence", apart=True,
-        operation_id="price_complaints_evidence", description="Collects the evidence: ticks, provider's price, terms.",
-    )  # fmt: skip
-    def evidence(self, call: Call) -> PriceComplaint:
-        """With the evidence."""
-        return complaints.collect_evidence(complaint_id=call.target.pk, actor=call.actor)
-
-    @use_case(
-        capability=HANDLE_COMPLAINTS, input=DecisionSerializer, output=ComplaintSerializer, route="propose-decision",
-        operation_id="price_complaints_propose", description="Proposes a decision; another person approves it.",
-    )  # fmt: skip
-    def propose(self, call: Call) -> PriceComplaint:
-        """With the request that waits."""
-        complaints.propose_decision(complaint_id=call.target.pk, actor=call.actor, **call.data)
-        return PriceComplaint.objects.get(pk=call.target.pk)
+        return operations.set_operation_limit(entity_id=given.pop("entity").pk, actor=call.actor, **given)
 
 
 def register() -> None:
-    """Puts them on the API."""
+    """Puts operations on the API."""
     register_router("account-operations", ServerOperationViewSet, "account-operation")
-    register_router("account-offers", OfferViewSet, "account-offer")
-    register_router("price-complaints", ComplaintViewSet, "price-complaint")
+    register_router("operation-limits", LimitViewSet, "operation-limit")

@@ -1,18 +1,16 @@
-"""Servers, account groups and types, symbols and the names that servers give them."""
+"""Servers, symbols and the names that servers give them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from backoffice.ui.api_fields import (
     CODE,
     CurrencyField,
     MomentField,
-    ValiditySerializer,
     VisibleField,
     code_of,
     entity_field,
@@ -21,16 +19,13 @@ from backoffice.ui.api_registry import register_router
 from backoffice.ui.api_views import Call, ScopedReadOnlyViewSet, StrictSerializer, use_case
 from platform_ops.api.terms import term_field
 from platform_ops.models import (
-    AccountGroup,
-    AccountType,
     ServerSymbol,
     Symbol,
     SymbolGroup,
-    SymbolSpec,
     TradingServer,
 )
 from platform_ops.permissions import MANAGE_CATALOGUE, MAP_SYMBOLS, REBUILD_PROJECTIONS, VIEW_PLATFORM
-from platform_ops.rules.specifications import FIELDS, TERMS
+from platform_ops.rules.specifications import TERMS
 from platform_ops.services import catalogue, rebuilding, symbols
 from platform_ops.services.specifications import read_specification
 
@@ -100,75 +95,10 @@ class ServerViewSet(ScopedReadOnlyViewSet):
         return rebuilding.rebuild_projections(server_id=call.target.pk, actor=call.actor)
 
 
-class AccountGroupSerializer(serializers.ModelSerializer[AccountGroup]):
-    """A group on a server."""
-
-    server = code_of("server.code")
-    account_type = code_of("account_type.code", allow_null=True)
-
-    class Meta:
-        model = AccountGroup
-        fields = ["id", "server", "name", "account_type", "currency"]
-        read_only_fields = fields
-
-
-class NewGroupSerializer(StrictSerializer):
-    """A group with its account type; both are made if they do not stand yet."""
-
-    server = VisibleField(slug_field="code", queryset=TradingServer.objects.all())
-    name = serializers.CharField(max_length=120)
-    currency = CurrencyField()
-    account_type_code = serializers.RegexField(r"^[A-Za-z0-9_-]+$", max_length=40)
-    account_type_name = serializers.CharField(max_length=80)
-
-
 class ServerCodeFilter(filters.FilterSet):
     """Of one server."""
 
     server = filters.CharFilter(field_name="server__code")
-
-
-class AccountGroupViewSet(ScopedReadOnlyViewSet):
-    """Groups on the servers."""
-
-    capability = VIEW_PLATFORM
-    queryset = AccountGroup.objects.select_related("server", "account_type")
-    serializer_class = AccountGroupSerializer
-    lookup_value_converter = "int"
-    filterset_class = ServerCodeFilter
-
-    @use_case(
-        capability=MANAGE_CATALOGUE,
-        input=NewGroupSerializer,
-        output=AccountGroupSerializer,
-        status=201,
-        operation_id="account_groups_register",
-        description="Registers a group.",
-    )
-    def create(self, call: Call) -> AccountGroup:
-        """The group."""
-        given = dict(call.data)
-        return catalogue.register_account_group(server_id=given.pop("server").pk, actor=call.actor, **given)
-
-
-class AccountTypeSerializer(serializers.ModelSerializer[AccountType]):
-    """An offer of the catalogue."""
-
-    entity = code_of("entity.code")
-
-    class Meta:
-        model = AccountType
-        fields = ["id", "entity", "code", "name"]
-        read_only_fields = fields
-
-
-class AccountTypeViewSet(ScopedReadOnlyViewSet):
-    """Account types."""
-
-    capability = VIEW_PLATFORM
-    queryset = AccountType.objects.select_related("entity")
-    serializer_class = AccountTypeSerializer
-    lookup_value_converter = "int"
 
 
 class SymbolSerializer(serializers.ModelSerializer[Symbol]):
@@ -256,45 +186,6 @@ class SymbolGroupViewSet(ScopedReadOnlyViewSet):
     lookup_field = "code"
 
 
-class SymbolSpecSerializer(serializers.ModelSerializer[SymbolSpec]):
-    """How a symbol is traded, in one span of time."""
-
-    symbol = code_of("symbol.code")
-    validity = serializers.SerializerMethodField()
-
-    class Meta:
-        model = SymbolSpec
-        fields = [
-            "id",
-            "symbol",
-            "validity",
-            "profit_mode",
-            *FIELDS,
-        ]
-        read_only_fields = fields
-
-    @extend_schema_field(ValiditySerializer)
-    def get_validity(self, spec: SymbolSpec) -> Any:
-        """From when to when it holds."""
-        return ValiditySerializer().to_representation(spec.validity)
-
-
-class SymbolCodeFilter(filters.FilterSet):
-    """Of one symbol."""
-
-    symbol = filters.CharFilter(field_name="symbol__code")
-
-
-class SymbolSpecViewSet(ScopedReadOnlyViewSet):
-    """Specifications of symbols, past and planned ones too."""
-
-    capability = VIEW_PLATFORM
-    queryset = SymbolSpec.objects.select_related("symbol")
-    serializer_class = SymbolSpecSerializer
-    lookup_value_converter = "int"
-    filterset_class = SymbolCodeFilter
-
-
 class ServerSymbolSerializer(serializers.ModelSerializer[ServerSymbol]):
     """What a server calls a symbol; `symbol` is null while nobody has said which one it means."""
 
@@ -351,9 +242,6 @@ class ServerSymbolViewSet(ScopedReadOnlyViewSet):
 def register() -> None:
     """Puts the catalogue on the API."""
     register_router("servers", ServerViewSet, "server")
-    register_router("account-groups", AccountGroupViewSet, "account-group")
-    register_router("account-types", AccountTypeViewSet, "account-type")
     register_router("symbols", SymbolViewSet, "symbol")
     register_router("symbol-groups", SymbolGroupViewSet, "symbol-group")
-    register_router("symbol-specifications", SymbolSpecViewSet, "symbol-specification")
     register_router("server-symbols", ServerSymbolViewSet, "server-symbol")

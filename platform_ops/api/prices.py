@@ -1,4 +1,4 @@
-"""Price feeds over HTTP: ticks in, how each feed does, what was rejected, bars, and the filter's levels."""
+"""Prices over HTTP: who sends them, ticks in, how each feed does, bars."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ from typing import Any
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
-from backoffice.ui.api_fields import MomentField, PriceField, ValiditySerializer, VisibleField, code_of
+from backoffice.ui.api_fields import MomentField, PriceField, VisibleField, code_of
 from backoffice.ui.api_registry import register_router
-from backoffice.ui.api_views import Call, ScopedReadOnlyViewSet, StrictSerializer, use_case
+from backoffice.ui.api_views import Call, ReasonSerializer, ScopedReadOnlyViewSet, StrictSerializer, use_case
 from platform_ops.models import (
     PriceBar,
     PriceFeed,
-    PriceFilterSetting,
     PriceSource,
-    RejectedTick,
-    RejectionEpisode,
     Symbol,
 )
-from platform_ops.permissions import VIEW_PLATFORM
+from platform_ops.permissions import MANAGE_CATALOGUE, VIEW_PLATFORM
 from platform_ops.price_room import SEND_PRICES
-from platform_ops.rules.price_filter import WORDS, FilterLevels, Verdict
-from platform_ops.services.prices import IncomingTick, TickIntake, accept_ticks
+from platform_ops.rules.price_filter import WORDS, Verdict
+from platform_ops.services.prices import IncomingTick, TickIntake, accept_ticks, sources
 
 MAX_TICKS = 2_000
-_LEVELS = list(FilterLevels.__dataclass_fields__)
 VERDICT_CHOICES = [(verdict.name.lower(), words) for verdict, words in WORDS.items()]
 
 
@@ -49,6 +45,18 @@ class PriceSourceSerializer(serializers.ModelSerializer[PriceSource]):
         read_only_fields = fields
 
 
+class NewSourceSerializer(StrictSerializer):
+    """A source as it is to be."""
+
+    code = serializers.SlugField(max_length=40)
+    name = serializers.CharField(max_length=120)
+    priority = serializers.IntegerField(min_value=0, max_value=32_767, help_text="The lowest of those alive counts.")
+    is_enabled = serializers.BooleanField(default=True)
+    silence_seconds = serializers.IntegerField(min_value=1, max_value=sources.MAXIMUM_SECONDS, default=60)
+    storm_ticks = serializers.IntegerField(min_value=1, max_value=sources.MAXIMUM_STORM, default=500)
+    reason = serializers.CharField(max_length=400)
+
+
 class PriceSourceViewSet(ScopedReadOnlyViewSet):
     """Sources of prices."""
 
@@ -57,6 +65,14 @@ class PriceSourceViewSet(ScopedReadOnlyViewSet):
     serializer_class = PriceSourceSerializer
     page_ordering = ("id",)
     lookup_field = "code"
+
+    @use_case(
+        capability=MANAGE_CATALOGUE, input=NewSourceSerializer, output=PriceSourceSerializer, status=201,
+        operation_id="price_sources_set", description="Sets up a source, or brings the one of this code to these terms.",
+    )  # fmt: skip
+    def create(self, call: Call) -> PriceSource:
+        """The source."""
+        return sources.set_source(actor=call.actor, **call.data)
 
 
 class PriceFeedFilter(filters.FilterSet):
@@ -140,75 +156,14 @@ class PriceFeedViewSet(ScopedReadOnlyViewSet):
             ],
         )
 
-
-class RejectionFilter(filters.FilterSet):
-    """Of which symbol, source and time."""
-
-    symbol = filters.CharFilter(field_name="symbol__code")
-    source = filters.CharFilter(field_name="source__code")
-
-    class Meta:
-        model = RejectionEpisode
-        fields: list[str] = []
-
-
-class RejectionSerializer(serializers.ModelSerializer[RejectionEpisode]):
-    """Ticks of a feed rejected for one reason without a pause of a minute; the count is exact."""
-
-    symbol = code_of("symbol.code")
-    source = code_of("source.code")
-    verdict = VerdictField()
-
-    class Meta:
-        model = RejectionEpisode
-        fields = ["id", "symbol", "source", "verdict", "first_at", "last_at", "ticks", "largest_move_points"]
-        read_only_fields = fields
-
-
-class RejectionViewSet(ScopedReadOnlyViewSet):
-    """Episodes of rejected ticks."""
-
-    capability = VIEW_PLATFORM
-    queryset = RejectionEpisode.objects.select_related("symbol", "source")
-    serializer_class = RejectionSerializer
-    lookup_value_converter = "int"
-    filterset_class = RejectionFilter
-
-
-class RejectedTickSerializer(serializers.ModelSerializer[RejectedTick]):
-    """A rejected tick with the price that it was measured by."""
-
-    symbol = code_of("symbol.code")
-    source = code_of("source.code")
-    verdict = VerdictField()
-
-    class Meta:
-        model = RejectedTick
-        fields = [
-            "id", "episode", "symbol", "source", "at", "received_at", "verdict", "bid", "ask", "raw", "last_bid", "last_ask",
-            "move_points",
-        ]  # fmt: skip
-        read_only_fields = fields
-
-
-class RejectedTickFilter(filters.FilterSet):
-    """Of which symbol and episode."""
-
-    symbol = filters.CharFilter(field_name="symbol__code")
-
-    class Meta:
-        model = RejectedTick
-        fields = ["episode"]
-
-
-class RejectedTickViewSet(ScopedReadOnlyViewSet):
-    """Rejected ticks, the first of each episode."""
-
-    capability = VIEW_PLATFORM
-    queryset = RejectedTick.objects.select_related("symbol", "source")
-    serializer_class = RejectedTickSerializer
-    lookup_value_converter = "int"
-    filterset_class = RejectedTickFilter
+    @use_case(
+        capability=MANAGE_CATALOGUE, input=ReasonSerializer, output=PriceFeedSerializer, route="restart",
+        operation_id="price_feeds_restart",
+        description="Has the filter forget what it accepted of a feed: its next tick passes the levels.",
+    )  # fmt: skip
+    def restart(self, call: Call) -> PriceFeed:
+        """The feed."""
+        return sources.restart_feed(feed_id=call.target.pk, actor=call.actor, **call.data)
 
 
 class PriceBarFilter(filters.FilterSet):
@@ -245,33 +200,8 @@ class PriceBarViewSet(ScopedReadOnlyViewSet):
     filterset_class = PriceBarFilter
 
 
-class FilterSettingSerializer(serializers.ModelSerializer[PriceFilterSetting]):
-    """The filter's levels during a time; no symbol or source means all of them. They change by a change request."""
-
-    symbol = code_of("symbol.code", allow_null=True, default=None)
-    source = code_of("source.code", allow_null=True, default=None)  # type: ignore[assignment]  # a field's name
-    validity = ValiditySerializer(read_only=True)
-
-    class Meta:
-        model = PriceFilterSetting
-        fields = ["id", "symbol", "source", "validity", *_LEVELS, "change_reference", "set_by"]
-        read_only_fields = fields
-
-
-class FilterSettingViewSet(ScopedReadOnlyViewSet):
-    """Levels of the price filter."""
-
-    capability = VIEW_PLATFORM
-    queryset = PriceFilterSetting.objects.select_related("symbol", "source")
-    serializer_class = FilterSettingSerializer
-    lookup_value_converter = "int"
-
-
 def register() -> None:
     """Puts prices on the API."""
     register_router("price-sources", PriceSourceViewSet, "price-source")
     register_router("price-feeds", PriceFeedViewSet, "price-feed")
-    register_router("price-rejections", RejectionViewSet, "price-rejection")
-    register_router("rejected-ticks", RejectedTickViewSet, "rejected-tick")
     register_router("price-bars", PriceBarViewSet, "price-bar")
-    register_router("price-filter-settings", FilterSettingViewSet, "price-filter-setting")

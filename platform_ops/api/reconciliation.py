@@ -1,4 +1,4 @@
-"""Comparisons with servers and their differences, and executions at liquidity providers."""
+"""Comparisons of servers with the books, and their differences."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
-from backoffice.ui.api_fields import code_of
+from backoffice.ui.api_fields import MomentField, VisibleField, code_of
 from backoffice.ui.api_registry import register_router
 from backoffice.ui.api_views import Call, ScopedReadOnlyViewSet, StrictSerializer, use_case
-from platform_ops.models import CurrentFill, ReconciliationBreak, ReconciliationRun
-from platform_ops.outer_permissions import ACCEPT_BREAKS, RECONCILE, VIEW_LIQUIDITY
+from platform_ops.models import ReconciliationBreak, ReconciliationRun, TradingServer
+from platform_ops.outer_permissions import ACCEPT_BREAKS, RECONCILE
 from platform_ops.permissions import VIEW_PLATFORM
 from platform_ops.services import reconciliation
 
@@ -53,6 +53,20 @@ class RunFilter(filters.FilterSet):
         fields = ["state", "business_day"]
 
 
+class RunRequestSerializer(StrictSerializer):
+    """Which server, and from when its deals are compared."""
+
+    server = VisibleField(slug_field="code", queryset=TradingServer.objects.all())
+    from_time = MomentField(required=False, allow_null=True, default=None, help_text="Null: of the last three days.")
+
+
+class RequestedRunSerializer(serializers.Serializer[Any]):
+    """A comparison that was asked for."""
+
+    server = serializers.CharField()
+    is_queued = serializers.BooleanField()
+
+
 class RunViewSet(ScopedReadOnlyViewSet):
     """Comparisons of servers with the books."""
 
@@ -62,6 +76,17 @@ class RunViewSet(ScopedReadOnlyViewSet):
     lookup_field = "public_id"
     lookup_value_converter = "uuid"
     filterset_class = RunFilter
+
+    @use_case(
+        capability=RECONCILE, input=RunRequestSerializer, output=RequestedRunSerializer, status=202,
+        operation_id="reconciliations_request",
+        description="Has a server compared as soon as a worker is free; the run then stands in the list.",
+    )  # fmt: skip
+    def create(self, call: Call) -> dict[str, Any]:
+        """That it is queued."""
+        server = call.data["server"]
+        reconciliation.request_reconciliation(server_id=server.pk, from_time=call.data["from_time"], actor=call.actor)
+        return {"server": server.code, "is_queued": True}
 
 
 class BreakSerializer(serializers.ModelSerializer[ReconciliationBreak]):
@@ -153,68 +178,21 @@ class BreakViewSet(ScopedReadOnlyViewSet):
         """The difference with its explanation."""
         return reconciliation.explain_break(break_id=call.target.pk, explanation=call.data["reason"], actor=call.actor)
 
-
-class FillSerializer(serializers.ModelSerializer[CurrentFill]):
-    """An execution at a provider as it stands now. `units` are of the base asset."""
-
-    provider = code_of("provider.code")
-    symbol: Any = serializers.CharField(source="symbol.code", read_only=True, allow_null=True, default=None)
-    name = serializers.CharField(source="lp_symbol.name", read_only=True)
-    side = serializers.CharField(source="get_side_display", read_only=True)
-
-    class Meta:
-        model = CurrentFill
-        fields = [
-            "id",
-            "provider",
-            "order_id",
-            "number",
-            "revision",
-            "state",
-            "client_order_id",
-            "exec_id",
-            "account",
-            "name",
-            "symbol",
-            "side",
-            "quantity",
-            "units",
-            "price",
-            "is_price_derived",
-            "currency",
-            "executed_at",
-            "trade_date",
-            "settlement_date",
-        ]
-        read_only_fields = fields
-
-
-class FillFilter(filters.FilterSet):
-    """Of which provider, symbol and time."""
-
-    provider = filters.CharFilter(field_name="provider__code")
-    symbol = filters.CharFilter(field_name="symbol__code")
-    executed_from = filters.IsoDateTimeFilter(field_name="executed_at", lookup_expr="gte")
-    executed_until = filters.IsoDateTimeFilter(field_name="executed_at", lookup_expr="lt")
-
-    class Meta:
-        model = CurrentFill
-        fields = ["order_id"]
-
-
-class FillViewSet(ScopedReadOnlyViewSet):
-    """What was really executed at liquidity providers; busted executions are left out."""
-
-    capability = VIEW_LIQUIDITY
-    queryset = CurrentFill.objects.select_related("provider", "symbol", "lp_symbol")
-    serializer_class = FillSerializer
-    page_ordering = ("-id",)
-    lookup_value_converter = "int"
-    filterset_class = FillFilter
+    @use_case(
+        capability=ACCEPT_BREAKS,
+        input=BreakReasonSerializer,
+        output=BreakSerializer,
+        route="reopen",
+        apart=True,
+        operation_id="reconciliation_breaks_reopen",
+        description="Takes an acceptance back.",
+    )
+    def reopen(self, call: Call) -> ReconciliationBreak:
+        """The difference, open."""
+        return reconciliation.reopen_break(break_id=call.target.pk, reason=call.data["reason"], actor=call.actor)
 
 
 def register() -> None:
-    """Puts comparisons and executions on the API."""
+    """Puts comparisons on the API."""
     register_router("reconciliations", RunViewSet, "reconciliation")
     register_router("reconciliation-breaks", BreakViewSet, "reconciliation-break")
-    register_router("provider-executions", FillViewSet, "provider-execution")

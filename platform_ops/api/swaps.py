@@ -1,4 +1,4 @@
-"""Swaps: rollovers and their lines, breaks, charges, dividends, swap-free policies."""
+"""Swaps: rollovers and their lines, breaks, charges, dividends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from platform_ops.models import (
     DividendEvent,
     SwapBreak,
     SwapCharge,
-    SwapFreePolicy,
     SwapLine,
     SwapRun,
     Symbol,
@@ -279,34 +278,6 @@ class DividendViewSet(ScopedReadOnlyViewSet):
         return dividends.reject_dividend(event_id=call.target.pk, actor=call.actor, **call.data)
 
 
-class SwapFreePolicySerializer(serializers.ModelSerializer[SwapFreePolicy]):
-    """Who pays no swap, and what comes instead."""
-
-    account = code_of("account.login", allow_null=True)
-    group = code_of("group.name", allow_null=True)
-    account_type = code_of("account_type.code", allow_null=True)
-    symbol_group = code_of("symbol_group.code", allow_null=True)
-    valid_from = serializers.DateTimeField(source="validity.lower", read_only=True, allow_null=True)
-    valid_until = serializers.DateTimeField(source="validity.upper", read_only=True, allow_null=True)
-
-    class Meta:
-        model = SwapFreePolicy
-        fields = [
-            "id", "name", "account", "group", "account_type", "symbol_group", "valid_from", "valid_until", "grace_nights",
-            "after_grace", "fee_per_lot", "fee_currency",
-        ]  # fmt: skip
-        read_only_fields = fields
-
-
-class SwapFreePolicyViewSet(ScopedReadOnlyViewSet):
-    """Swap-free policies."""
-
-    capability = VIEW_PLATFORM
-    queryset = SwapFreePolicy.objects.select_related("account", "group", "account_type", "symbol_group")
-    serializer_class = SwapFreePolicySerializer
-    lookup_value_converter = "int"
-
-
 def register() -> None:
     """Puts swaps on the API."""
     register_router("swap-runs", SwapRunViewSet, "swap-run")
@@ -314,4 +285,3 @@ def register() -> None:
     register_router("swap-breaks", SwapBreakViewSet, "swap-break")
     register_router("swap-charges", SwapChargeViewSet, "swap-charge")
     register_router("dividends", DividendViewSet, "dividend")
-    register_router("swap-free-policies", SwapFreePolicyViewSet, "swap-free-policy")

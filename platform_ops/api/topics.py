@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from backoffice.core.webhooks.topics import (
+    AMOUNT,
+    DAY,
     ID,
     ID_OR_NULL,
     NUMBER,
@@ -13,9 +15,31 @@ from backoffice.core.webhooks.topics import (
     object_schema,
     register_public_topic,
 )
-from platform_ops.events import ACCOUNT_ASSIGNED, STATEMENT_REFUSED, TRADES_CHANGED
-from platform_ops.models import IngestBatch, StatementImport, TradingAccount
+from platform_ops.events import (
+    ACCOUNT_ASSIGNED,
+    OPERATION_FINISHED,
+    RECONCILIATION_BREAK_OPENED,
+    STATEMENT_REFUSED,
+    SWAPS_COMPUTED,
+    SYMBOL_DRIFT_FOUND,
+    TRADES_CHANGED,
+)
+from platform_ops.models import (
+    IngestBatch,
+    ReconciliationBreak,
+    ReconciliationRun,
+    ServerOperation,
+    StatementImport,
+    SwapRun,
+    SymbolDrift,
+    TradingAccount,
+    TradingServer,
+)
 from platform_ops.permissions import VIEW_PLATFORM
+from platform_ops.rules.specifications import value_in_words
+
+AMOUNT_OR_NULL = {"anyOf": [AMOUNT, {"type": "null"}]}
+NUMBER_OR_NULL = {"type": ["integer", "null"]}
 
 
 def describe_trades(payload: dict[str, Any]) -> dict[str, Any] | None:
@@ -70,6 +94,100 @@ def describe_assignment(payload: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def describe_operation(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """Which operation ended, and how: done and found took effect, refused and cancelled did not."""
+    operation = (
+        ServerOperation.objects.select_related("server", "account", "client").filter(pk=payload["operation_id"]).first()
+    )
+    if operation is None:
+        return None
+    return {
+        "entity": operation.entity_id,
+        "operation": str(operation.public_id),
+        "reference": operation.reference,
+        "server": operation.server.code,
+        "account": str(operation.account.public_id) if operation.account is not None else None,
+        "login": operation.login,
+        "client": str(operation.client.public_id) if operation.client is not None else None,
+        "kind": operation.kind,
+        "state": payload["state"],
+        "amount": None if operation.amount is None else f"{operation.amount:f}",
+        "currency": operation.currency or None,
+        "deal_ticket": operation.deal_ticket,
+        "problem": operation.problem,
+    }
+
+
+def describe_swaps(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """Which rollover wrote how many lines; a later run of the same day wrote differences only."""
+    run = SwapRun.objects.select_related("server").filter(pk=payload["run_id"]).first()
+    if run is None:
+        return None
+    return {
+        "entity": run.server.entity_id,
+        "run": run.pk,
+        "server": run.server.code,
+        "day": run.day.isoformat(),
+        "number": run.number,
+        "mode": run.mode,
+        "positions": run.positions,
+        "lines": payload["lines"],
+    }
+
+
+def describe_breaks(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """How many differences of which kind, and the first of them. They are read with their figures on the API."""
+    run = ReconciliationRun.objects.select_related("server").filter(pk=payload["run_id"]).first()
+    if run is None:
+        return None
+    found = ReconciliationBreak.objects.filter(pk__in=payload["break_ids"]).order_by("pk")
+    return {
+        "entity": run.server.entity_id,
+        "run": str(run.public_id),
+        "server": run.server.code,
+        "business_day": None if run.business_day is None else run.business_day.isoformat(),
+        "kind": payload["kind"],
+        "opened": payload["opened"],
+        "breaks": [
+            {
+                "break": str(one.public_id),
+                "login": one.login,
+                "ticket": one.ticket,
+                "amount": None if one.amount is None else f"{one.amount:f}",
+                "currency": one.currency or None,
+                "cause": one.cause,
+            }
+            for one in found
+        ],
+    }
+
+
+def describe_drift(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """How many fields a server states otherwise than approved, and the first of them."""
+    server = TradingServer.objects.filter(pk=payload["server_id"]).first()
+    if server is None:
+        return None
+    found = (
+        SymbolDrift.objects.select_related("server_symbol__symbol").filter(pk__in=payload["drift_ids"]).order_by("pk")
+    )
+    return {
+        "entity": server.entity_id,
+        "server": server.code,
+        "found": payload["found"],
+        "drifts": [
+            {
+                "drift": one.pk,
+                "name": one.server_symbol.name,
+                "symbol": one.server_symbol.symbol.code if one.server_symbol.symbol is not None else None,
+                "field": one.field,
+                "approved": value_in_words(one.field, one.approved),
+                "stated": value_in_words(one.field, one.stated),
+            }
+            for one in found
+        ],
+    }
+
+
 def register() -> None:
     """Opens the desk's topics."""
     register_public_topic(
@@ -112,5 +230,74 @@ def register() -> None:
         describe_assignment,
         object_schema(account=ID, server=TEXT, login=TEXT, client=ID_OR_NULL),
         title="Account assigned",
+        capability=VIEW_PLATFORM,
+    )
+    _register_operations()
+    _register_differences()
+
+
+def _register_operations() -> None:
+    register_public_topic(
+        OPERATION_FINISHED,
+        1,
+        describe_operation,
+        object_schema(
+            operation=ID,
+            reference=TEXT,
+            server=TEXT,
+            account=ID_OR_NULL,
+            login=TEXT,
+            client=ID_OR_NULL,
+            kind=TEXT,
+            state=TEXT,
+            amount=AMOUNT_OR_NULL,
+            currency=TEXT_OR_NULL,
+            deal_ticket=NUMBER_OR_NULL,
+            problem=TEXT,
+        ),
+        title="Operation on a server finished",
+        capability=VIEW_PLATFORM,
+    )
+    register_public_topic(
+        SWAPS_COMPUTED,
+        1,
+        describe_swaps,
+        object_schema(run=NUMBER, server=TEXT, day=DAY, number=NUMBER, mode=TEXT, positions=NUMBER, lines=NUMBER),
+        title="Swaps computed",
+        capability=VIEW_PLATFORM,
+    )
+
+
+def _register_differences() -> None:
+    one_break = object_schema(
+        login=TEXT,
+        ticket=NUMBER_OR_NULL,
+        amount=AMOUNT_OR_NULL,
+        currency=TEXT_OR_NULL,
+        cause=TEXT,
+        **{"break": ID},
+    )
+    register_public_topic(
+        RECONCILIATION_BREAK_OPENED,
+        1,
+        describe_breaks,
+        object_schema(
+            run=ID,
+            server=TEXT,
+            business_day={"type": ["string", "null"], "format": "date"},
+            kind=TEXT,
+            opened=NUMBER,
+            breaks={"type": "array", "items": one_break},
+        ),
+        title="Differences from a server opened",
+        capability=VIEW_PLATFORM,
+    )
+    one_drift = object_schema(drift=NUMBER, name=TEXT, symbol=TEXT_OR_NULL, field=TEXT, approved=TEXT, stated=TEXT)
+    register_public_topic(
+        SYMBOL_DRIFT_FOUND,
+        1,
+        describe_drift,
+        object_schema(server=TEXT, found=NUMBER, drifts={"type": "array", "items": one_drift}),
+        title="Symbols found to drift",
         capability=VIEW_PLATFORM,
     )

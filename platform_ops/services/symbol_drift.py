@@ -16,12 +16,13 @@ from django.db import transaction
 
 from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import ChangeRequest, Job, Severity
-from backoffice.core.services import audit, changes, work_items
+from backoffice.core.services import audit, changes, outbox, work_items
 from backoffice.core.types import Actor, Role
 from backoffice.core.work.kinds import WorkKind, register_work_kind
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import ServerZone
 from backoffice.kernel.errors import Conflict, InvalidInput, NotFound
+from platform_ops.events import SYMBOL_DRIFT_FOUND
 from platform_ops.gateways.types import Ability, GatewaySymbol
 from platform_ops.models import ServerSymbol, ServerSymbolTerms, SymbolDrift, SymbolSpec, TradingServer
 from platform_ops.permissions import MANAGE_CATALOGUE
@@ -45,6 +46,8 @@ REFUSED_ITEM = "platform.symbol_refused"
 REPAIR_KIND = "platform.symbol_repair"
 REPAIR_JOB = "platform.repair_symbol"
 MAX_SYMBOLS = 20_000
+MAX_TOLD = 50
+"""So many differences are named in the event of a look; how many there are is told besides."""
 MONEY_FIELDS = frozenset({"contract_size", "digits", "calculation_mode", "tick_size", "tick_value", "margin_currency"})
 """Fields whose drift makes every figure of the symbol wrong."""
 
@@ -88,6 +91,7 @@ def take_server_symbols(*, server_id: int, symbols: Iterable[GatewaySymbol], at:
     mapped = [row.symbol_id for row in rows.values() if row.symbol_id]
     specs = {spec.symbol_id: spec for spec in SymbolSpec.objects.filter(symbol_id__in=mapped, validity__contains=at)}
     counts = {"symbols": len(stated), "refused": 0, "drifting": 0}
+    found: list[int] = []
     for name in sorted(stated):
         row, symbol = rows[name], stated[name]
         problem = _problem(server, symbol)
@@ -103,7 +107,14 @@ def take_server_symbols(*, server_id: int, symbols: Iterable[GatewaySymbol], at:
         counts["refused"] += bool(problem)
         spec = specs.get(row.symbol_id) if row.symbol_id else None
         if spec is not None:
-            counts["drifting"] += _note_drift(server, row, spec, symbol, at) > 0
+            found += _note_drift(server, row, spec, symbol, at)
+            counts["drifting"] += row.drifts.filter(state=SymbolDrift.State.OPEN).exists()
+    if found:
+        outbox.publish(
+            topic=SYMBOL_DRIFT_FOUND,
+            payload={"server_id": server.pk, "found": len(found), "drift_ids": found[:MAX_TOLD]},
+            shard_key=f"server:{server.pk}",
+        )
     return counts
 
 
@@ -222,8 +233,10 @@ def _note_refusal(server: TradingServer, row: ServerSymbol, problem: str) -> Non
         work_items.clear_item(kind=REFUSED_ITEM, group_key=key, reason="The server states it rightly.")
 
 
-def _note_drift(server: TradingServer, row: ServerSymbol, spec: SymbolSpec, stated: GatewaySymbol, at: datetime) -> int:
-    """Opens, carries on and closes the rows of a symbol; returns how many fields drift openly."""
+def _note_drift(
+    server: TradingServer, row: ServerSymbol, spec: SymbolSpec, stated: GatewaySymbol, at: datetime
+) -> list[int]:
+    """Opens, carries on and closes the rows of a symbol; returns those that it opened."""
     states = SymbolDrift.State
     standing = {drift.field: drift for drift in row.drifts.select_for_update().exclude(state=states.GONE)}
     found = {name: (approved, said) for name, approved, said in drifting_fields(spec, stated, server.zone)}
@@ -233,13 +246,15 @@ def _note_drift(server: TradingServer, row: ServerSymbol, spec: SymbolSpec, stat
             SymbolDrift.objects.filter(pk=drift.pk).update(state=states.GONE, settled_at=settled, last_seen_at=at)
         else:
             SymbolDrift.objects.filter(pk=drift.pk).update(last_seen_at=at)
+    opened = []
     for name, (approved, said) in found.items():
         if name not in standing or [standing[name].approved, standing[name].stated] != [approved, said]:
-            SymbolDrift.objects.create(
+            drift = SymbolDrift.objects.create(
                 server_symbol=row, field=name, approved=approved, stated=said, first_seen_at=at, last_seen_at=at
             )
+            opened.append(drift.pk)
     _settle_item(row)
-    return row.drifts.filter(state=states.OPEN).count()
+    return opened
 
 
 def _settle_item(row: ServerSymbol) -> None:

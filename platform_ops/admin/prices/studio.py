@@ -118,8 +118,9 @@ class FilterStudio(DeskPage):
                 )
                 return HttpResponseRedirect(reverse("admin:core_changerequest_change", args=[change.pk]))
             replay = replay_filter(
-                symbol_id=symbol.pk, source_id=source.pk if source else None, draft=draft.levels(), start=start, end=end
-            )
+                symbol_id=symbol.pk, source_id=source.pk if source else None, draft=draft.levels(), start=start, end=end,
+                actor=self.actor,
+            )  # fmt: skip
         except DomainError as error:
             return self._show(draft, proposal, refusal=error.message, status=400)
         return self._show(draft, proposal, replay=replay)

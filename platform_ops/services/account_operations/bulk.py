@@ -32,13 +32,15 @@ class BulkLine:
 
 @dataclass(slots=True)
 class BulkSummary:
-    """What became of a bulk: how many of each, and the problems by login."""
+    """What became of a bulk: how many of each, the problems by login, and under which reference the others go (that of the
+    operation, or of the change request where another person must agree)."""
 
     done: int = 0
     waiting: int = 0
     proposed: int = 0
     refused: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
+    references: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -60,13 +62,27 @@ class BulkSummary:
 def read_lines(*, server_code: str, text: str, actor: Actor) -> list[BulkLine]:
     """The lines of a bulk, all or none. Raises InvalidInput with the row and field of the first that is wrong."""
     authorise(actor, MOVE_MONEY)
-    server = get_visible(TradingServer.objects.all(), actor, code=server_code.strip())
     rows = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    if not 0 < len(rows) <= MAX_BULK_LINES:
+    _check_count(len(rows))
+    return _find(server_code, [(number, *_read(number, row)) for number, row in rows], actor)
+
+
+def find_lines(*, server_code: str, moves: Sequence[tuple[str, Decimal]], actor: Actor) -> list[BulkLine]:
+    """The same for logins and amounts that are at hand; lines are counted from 1."""
+    authorise(actor, MOVE_MONEY)
+    _check_count(len(moves))
+    return _find(server_code, [(number, *move) for number, move in enumerate(moves, start=1)], actor)
+
+
+def _check_count(count: int) -> None:
+    if not 0 < count <= MAX_BULK_LINES:
         raise InvalidInput(f"A bulk has 1 to {MAX_BULK_LINES} lines.", field="lines")
+
+
+def _find(server_code: str, lines: Sequence[tuple[int, str, Decimal]], actor: Actor) -> list[BulkLine]:
+    server = get_visible(TradingServer.objects.all(), actor, code=server_code.strip())
     asked: dict[str, tuple[int, Decimal]] = {}
-    for number, row in rows:
-        login, amount = _read(number, row)
+    for number, login, amount in lines:
         if login in asked:
             raise InvalidInput(
                 f"Line {number}: {login} stands in line {asked[login][0]} already.", field="lines", row=number
@@ -87,7 +103,12 @@ def read_lines(*, server_code: str, text: str, actor: Actor) -> list[BulkLine]:
 
 
 def run_bulk(
-    *, moves: Sequence[tuple[TradingAccount, DealKind, Decimal]], actor: Actor, reason: str, idempotency_key: str
+    *,
+    moves: Sequence[tuple[TradingAccount, DealKind, Decimal]],
+    actor: Actor,
+    reason: str,
+    idempotency_key: str,
+    sent_at_once: int = SENT_AT_ONCE,
 ) -> BulkSummary:
     """Asks for each move and sends the first ones. The same key again asks for none twice, and goes on where it stopped."""
     summary = BulkSummary()
@@ -96,16 +117,18 @@ def run_bulk(
         key = f"{idempotency_key}:{account.pk}"
         try:
             if why_approval_is_needed(account=account, amount=amount, actor=actor):
-                propose_balance_operation(
+                change = propose_balance_operation(
                     account_id=account.pk, kind=kind, amount=amount, actor=actor, reason=reason, idempotency_key=key
                 )
                 summary.proposed += 1
+                summary.references.append((account.login, change.reference))
                 continue
             operation = request_balance_operation(
                 account_id=account.pk, kind=kind, amount=amount, actor=actor, reason=reason, idempotency_key=key,
                 is_bulk=True,
             )  # fmt: skip
-            if sent < SENT_AT_ONCE:
+            summary.references.append((account.login, operation.reference))
+            if sent < sent_at_once:
                 sent += 1
                 operation = carry_out(operation_id=operation.pk, actor=actor).operation
         except DomainError as error:

@@ -18,6 +18,8 @@ import numpy as np
 from django.db.models import Q
 from numpy.typing import NDArray
 
+from backoffice.core.access import visible_to
+from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput
 from platform_ops.models import Symbol, Trade
@@ -95,11 +97,13 @@ def replay_filter(
     draft: FilterLevels,
     start: datetime | None = None,
     end: datetime | None = None,
+    actor: Actor | None = None,
 ) -> Replay:
     """Judges the stored ticks of a time (else of the last day) by the levels in force and by a draft.
 
-    The draft counts for one source, or for all that have no levels of their own. Raises InvalidInput for more than two
-    days or two million ticks, or for a symbol without a specification.
+    The draft counts for one source, or for all that have no levels of their own. Of the trades that stand on a difference
+    an *actor* is told those that they see. Raises InvalidInput for more than two days or two million ticks, or for a
+    symbol without a specification.
     """
     end = end or clock.now()
     start = start or end - timedelta(days=1)
@@ -124,7 +128,7 @@ def replay_filter(
         after=_count(after[counted]),
         newly_dropped=int((changed & (after >= FIRST_REJECTED)).sum()),
         newly_kept=int((changed & (after < FIRST_REJECTED)).sum()),
-        trades=_affected_trades(symbol_id, start, end, frame, changed, after),
+        trades=_affected_trades(symbol_id, start, end, frame, changed, after, actor),
         rows=_rows(frame, counted, before, after),
     )
 
@@ -186,6 +190,7 @@ def _affected_trades(
     frame: polars.DataFrame,
     changed: NDArray[np.bool_],
     after: NDArray[np.int16],
+    actor: Actor | None,
 ) -> list[AffectedTrade]:
     places = np.flatnonzero(changed)
     if not len(places):
@@ -197,8 +202,9 @@ def _affected_trades(
         )
     )
     times = [tick[0] for tick in ticks]
+    seen = Trade.objects.all() if actor is None else visible_to(Trade.objects.all(), actor)
     trades = (
-        Trade.objects.filter(server_symbol__symbol_id=symbol_id, is_cancelled=False)
+        seen.filter(server_symbol__symbol_id=symbol_id, is_cancelled=False)
         .filter(
             Q(closed_at__gte=start - NEAR, closed_at__lt=end + NEAR)
             | Q(opened_at__gte=start - NEAR, opened_at__lt=end + NEAR)

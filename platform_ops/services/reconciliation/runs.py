@@ -12,11 +12,12 @@ from django.db.models import F
 
 from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import Job
-from backoffice.core.services import audit, jobs
+from backoffice.core.services import audit, jobs, outbox
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import day_bounds
 from backoffice.kernel.errors import Conflict, DomainError, InvalidInput
+from platform_ops.events import RECONCILIATION_BREAK_OPENED
 from platform_ops.gateways.types import ReadingGateway
 from platform_ops.models import ReconciliationBreak, ReconciliationRun, TradingAccount, TradingServer
 from platform_ops.outer_permissions import RECONCILE
@@ -32,6 +33,8 @@ LOOK_BACK = timedelta(days=3)
 ABANDONED_AFTER = timedelta(hours=2)
 MAX_DAYS_OF_BREAKS = 60
 BATCH = 1_000
+MAX_TOLD = 50
+"""So many breaks of a kind are named in the event of a run; how many there are is told besides."""
 _State = ReconciliationBreak.State
 
 
@@ -183,8 +186,7 @@ def _write(run: ReconciliationRun, compared: Comparison, *, also: Collection[dat
         for key, one in standing.items()
         if key not in told and _was_looked_at(one, run=run, compared=compared, also=also)
     ]
-    _open(run, fresh, now)
-    _count_again(run, seen, now)
+    opened = [*_open(run, fresh, now), *_count_again(run, seen, now)]
     ReconciliationBreak.objects.filter(pk__in=[one.pk for one in gone]).update(
         state=_State.RESOLVED, resolved_at=now, last_run=run
     )
@@ -195,6 +197,7 @@ def _write(run: ReconciliationRun, compared: Comparison, *, also: Collection[dat
     run.breaks_open = _standing(run).count()
     run.save()
     work.note_breaks(server_id=run.server_id)
+    _tell(run, opened)
     audit.record(
         actor=actor,
         action="platform.reconcile",
@@ -227,14 +230,29 @@ def _moment_of(one: ReconciliationBreak) -> datetime | None:
     return None if told is None else datetime.fromisoformat(told)
 
 
-def _open(run: ReconciliationRun, fresh: Iterable[Difference], now: datetime) -> None:
+def _tell(run: ReconciliationRun, opened: Iterable[ReconciliationBreak]) -> None:
+    """One event for each kind of break that opened: thousands at once are one thing to hear of."""
+    by_kind: dict[str, list[int]] = {}
+    for one in opened:
+        by_kind.setdefault(one.kind, []).append(one.pk)
+    outbox.publish_all(
+        topic=RECONCILIATION_BREAK_OPENED,
+        payloads=[
+            {"run_id": run.pk, "kind": kind, "opened": len(ids), "break_ids": sorted(ids)[:MAX_TOLD]}
+            for kind, ids in sorted(by_kind.items())
+        ],
+        shard_key=f"server:{run.server_id}",
+    )
+
+
+def _open(run: ReconciliationRun, fresh: Iterable[Difference], now: datetime) -> list[ReconciliationBreak]:
     wanted = list(fresh)
     accounts = dict(
         TradingAccount.objects.filter(server=run.server_id, login__in={one.login for one in wanted}).values_list(
             "login", "pk"
         )
     )
-    ReconciliationBreak.objects.bulk_create(
+    return ReconciliationBreak.objects.bulk_create(
         [
             ReconciliationBreak(
                 server_id=run.server_id,
@@ -266,13 +284,17 @@ def _figures(one: Difference) -> dict[str, Any]:
     }
 
 
-def _count_again(run: ReconciliationRun, seen: list[tuple[ReconciliationBreak, Difference]], now: datetime) -> None:
-    """Known breaks, seen once more. An accepted one whose figures are others now was not accepted like this."""
+def _count_again(
+    run: ReconciliationRun, seen: list[tuple[ReconciliationBreak, Difference]], now: datetime
+) -> list[ReconciliationBreak]:
+    """Known breaks, seen once more. An accepted one whose figures are others now was not accepted like this: these are
+    returned."""
     unchanged = [one.pk for one, told in seen if (one.ours, one.theirs) == (told.ours, told.theirs)]
     ReconciliationBreak.objects.filter(pk__in=unchanged).update(
         last_run=run, last_seen_at=now, times_seen=F("times_seen") + 1
     )
     changed: list[ReconciliationBreak] = []
+    reopened: list[ReconciliationBreak] = []
     for one, told in seen:
         if (one.ours, one.theirs) == (told.ours, told.theirs):
             continue
@@ -281,6 +303,7 @@ def _count_again(run: ReconciliationRun, seen: list[tuple[ReconciliationBreak, D
         one.last_run, one.last_seen_at, one.times_seen = run, now, one.times_seen + 1
         if one.state == _State.ACCEPTED:
             one.state, one.accepted_by_id, one.accepted_at = _State.OPEN, None, None
+            reopened.append(one)
         changed.append(one)
     ReconciliationBreak.objects.bulk_update(
         changed,
@@ -290,6 +313,7 @@ def _count_again(run: ReconciliationRun, seen: list[tuple[ReconciliationBreak, D
         ],
         batch_size=BATCH,
     )  # fmt: skip
+    return reopened
 
 
 def _by_kind(found: Iterable[Difference]) -> dict[str, int]:
