@@ -25,7 +25,7 @@ from backoffice.desk.context import work_and_switches
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import viewing_actor
 from backoffice.ui.dashboards import cards_for
-from backoffice.ui.navigation import menu_for
+from backoffice.ui.navigation import address_of, menu_for
 from backoffice.ui.views import desk_page_urls
 
 # A longer menu opens only the section that the viewer is in.
@@ -109,12 +109,16 @@ class DeskSite(UnfoldAdminSite):
         return groups
 
     def _menu_item(self, request: HttpRequest, title: str, url_name: str, badge: Any = None) -> dict[str, Any]:
-        url = reverse(url_name)
+        url = address_of(url_name)
         is_index = url_name == f"{self.name}:index"
         active = request.path == url if is_index else request.path.startswith(url)
         waiting = badge(actor_of(request)) if badge is not None else None
         item = {"title": title, "link": url, "active": active, "has_permission": True}
         return item | {"badge": str(waiting)} if waiting else item
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """What Django lists by app: drawn on the page of one app only. Elsewhere our menu stands, and nothing is put together."""
+        return super().get_app_list(request, app_label) if app_label else []
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The cards of the person's roles."""

@@ -8,18 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.core.checks import CheckMessage, register
 from django.core.checks import Warning as CheckWarning
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from backoffice.core.access import holds
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Misconfigured
 
 DEFAULT_ORDER = 500
+
+
+def address_of(url_name: str) -> str:
+    """The address of a page without arguments. Raises NoReverseMatch where there is none.
+
+    Every page of the desk draws the whole menu, and addresses never change while a process lives: each is worked out once.
+    """
+    return _address(url_name, settings.ROOT_URLCONF, get_script_prefix())
+
+
+@cache
+def _address(url_name: str, _url_configuration: str, _script_prefix: str) -> str:
+    return reverse(url_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +62,7 @@ class Page:
     @property
     def url(self) -> str:
         """Where the entry leads."""
-        return reverse(self.url_name)
+        return address_of(self.url_name)
 
 
 _sections: dict[str, Section] = {}
