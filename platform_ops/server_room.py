@@ -5,6 +5,7 @@ from __future__ import annotations
 from backoffice.core.observing.health import register_readiness
 from backoffice.core.observing.metrics import register_gauge
 from platform_ops.gateways.csv_files import connector as csv_files
+from platform_ops.gateways.fix import connector as fix
 from platform_ops.gateways.mt5web import connector as mt5web
 from platform_ops.selectors import servers
 from platform_ops.services.sync import work
@@ -14,6 +15,7 @@ def register() -> None:
     """Puts the room's parts where they are asked for."""
     mt5web.register()
     csv_files.register()
+    fix.register()
     work.register()
     register_gauge(
         "server_lag_seconds",

@@ -133,8 +133,8 @@ class ReadOnlyGateway:
         raise AttributeError(name)
 
 
-_READING_MORE = frozenset({"changed_deals", "coverage"})
-"""What some connectors can tell besides: what changed since a moment, which tables hold what."""
+_READING_MORE = frozenset({"changed_deals", "coverage", "follow", "probe"})
+"""What some connectors can tell besides: what changed since a moment, which tables hold what, what is executed now."""
 
 _CHANGING = frozenset({"open_account", "change_account", "change_password", "balance_operation", "change_symbol"})
 
@@ -327,6 +327,8 @@ def test_connection(*, server_id: int, actor: Actor) -> ConnectionTest:
 
 def _read_something(gateway: ReadingGateway) -> None:
     now = clock.now()
+    if Ability.EXECUTIONS in gateway.abilities:
+        cast(Any, gateway).probe()
     if Ability.DEALS in gateway.abilities:
         for _ in gateway.deals(from_time=now, to_time=now):
             return

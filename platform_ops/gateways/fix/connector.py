@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 from backoffice.kernel.errors import InvalidInput
 from platform_ops.gateways.fix.drop_copy import DropCopyGateway, Peer
+from platform_ops.gateways.fix.framing import original_of
+from platform_ops.gateways.fix.messages import FixMessage
 from platform_ops.gateways.fix.session import Terms
 from platform_ops.gateways.registry import ConnectionSettings, Options, checked_options, register_connector
 from platform_ops.rules.executions import reports_of
@@ -121,8 +123,15 @@ def build(settings: ConnectionSettings) -> DropCopyGateway:
             heartbeat=options["heartbeat_seconds"],
             resets_on_logon=options["resets_on_logon"],
         ),
-        check=reports_of,
+        check=check_message,
     )
+
+
+def check_message(message: FixMessage) -> None:
+    """Raises GatewayGarbled for a message that could not be kept or understood."""
+    told = original_of(message)
+    _ = told.sent_at, told.sequence
+    reports_of(told)
 
 
 def _refuse(problem: str, name: str, value: object) -> NoReturn:

@@ -106,7 +106,7 @@ class DropCopyGateway:
     def follow(self, *, numbers: Numbers, keep: Keep, seconds: float) -> Standing:
         """Logs on where it is not yet, and takes in what comes for so many seconds.
 
-        *numbers* are used for a new connection only. Raises GatewayUnavailable for a peer that is away, silent or left,
+        A session that stands at other *numbers* is begun anew with them. Raises GatewayUnavailable for a peer that is away, silent or left,
         GatewayRefused where the peer or the numbers need a person, and whatever *keep* raises.
         """
         self._is_following = True
@@ -131,6 +131,9 @@ class DropCopyGateway:
             self._cut()
 
     def _follow(self, numbers: Numbers, keep: Keep, seconds: float) -> Standing:
+        session = self._session
+        if session is not None and numbers != Numbers(session.next_in, session.next_out):
+            self._cut()  # somebody set the numbers meanwhile
         if self._session is None or self._socket is None:
             self._begin(numbers)
         session = self._session

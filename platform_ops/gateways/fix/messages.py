@@ -150,13 +150,18 @@ def read_message(data: bytes) -> FixMessage:
     parsed = parser.get_message()
     if parsed is None:
         _garbled("not a FIX message", data)
-    pairs = [(int(tag), bytes(value).decode("utf-8", "replace")) for tag, value in parsed.pairs if bytes(tag).isdigit()]
+    pairs = [(int(tag), _text(bytes(value))) for tag, value in parsed.pairs if bytes(tag).isdigit()]
     if len(pairs) > MAX_FIELDS or len(pairs) != len(parsed.pairs):
         _garbled("it has too many fields, or one without a number", data)
     message = FixMessage(tuple((tag, value) for tag, value in pairs))
     if not message.kind:
         _garbled("it has no kind (35)", data)
     return message
+
+
+def _text(value: bytes) -> str:
+    """A value as text. What no text may hold, NUL among it, is shown as a sign of its own."""
+    return value.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def split_messages(data: bytes) -> Iterator[bytes]:

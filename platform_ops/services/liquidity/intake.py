@@ -20,6 +20,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel.errors import InvalidInput
 from platform_ops.gateways.errors import GatewayGarbled
 from platform_ops.gateways.fix import FixMessage, read_message, split_messages
+from platform_ops.gateways.fix.framing import original_of
 from platform_ops.models import LiquidityFill, LiquidityMessage, LiquidityProvider
 from platform_ops.outer_permissions import MANAGE_LIQUIDITY
 from platform_ops.rules.executions import NO_ORDER, Fill, FillState, Report, executions_of, reports_of
@@ -110,6 +111,14 @@ def _check_sender(provider: LiquidityProvider, message: FixMessage) -> None:
 
 @transaction.atomic(durable=True)
 def _store(provider: LiquidityProvider, messages: Sequence[FixMessage], intake: FileIntake) -> None:
+    store_messages(provider, messages, intake)
+
+
+def store_messages(provider: LiquidityProvider, messages: Sequence[FixMessage], intake: FileIntake) -> None:
+    """Keeps messages and what follows from them, in the transaction that is open. What is told once more is the same
+    message: it changes nothing."""
+    if not messages:
+        return
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [advisory_key("platform", "liquidity", str(provider.pk))])
     rows = [_row(provider, message) for message in messages]
@@ -127,8 +136,9 @@ def _store(provider: LiquidityProvider, messages: Sequence[FixMessage], intake: 
 
 
 def _row(provider: LiquidityProvider, message: FixMessage) -> LiquidityMessage:
-    text = message.shown()
-    reports = reports_of(message)
+    told = original_of(message)
+    text = told.shown()
+    reports = reports_of(told)
     return LiquidityMessage(
         provider=provider,
         digest=hashlib.sha256(text.encode()).hexdigest(),
@@ -136,8 +146,10 @@ def _row(provider: LiquidityProvider, message: FixMessage) -> LiquidityMessage:
         order_id=reports[0].order_id if reports else "",
         exec_id=(message.get(17) or message.get(571))[:64],
         exec_type=message.get(150)[:4],
-        sequence=message.sequence,
-        sent_at=message.sent_at,
+        client_order_id=message.get(11)[:64],
+        symbol=(message.get(55) or message.get(48))[:64],
+        sequence=told.sequence,
+        sent_at=told.sent_at,
         text=text,
     )
 
@@ -210,7 +222,7 @@ def _target(provider: LiquidityProvider, order_id: str, fill: Fill, names: Names
         account=report.account,
         lp_symbol=name,
         symbol_id=name.symbol_id,
-        side=report.side.value,
+        side=-report.side.value if provider.states_own_side else report.side.value,
         quantity=fill.quantity,
         units=fill.quantity * (name.units_per_quantity or provider.units_per_quantity),
         price=fill.price,

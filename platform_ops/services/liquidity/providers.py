@@ -29,9 +29,11 @@ def save_provider(
     actor: Actor,
     units_per_quantity: Decimal = Decimal(1),
     is_active: bool = True,
+    states_own_side: bool | None = None,
     provider_id: int | None = None,
 ) -> LiquidityProvider:
-    """Adds or changes a provider. What one of its quantities means can only be changed while nothing was filled.
+    """Adds or changes a provider. What one of its quantities means, and whose side it states, can only be changed while
+    nothing was filled.
 
     Raises InvalidInput with the field, Conflict for a code or sender that is taken.
     """
@@ -55,12 +57,26 @@ def save_provider(
             "Executions were counted in these units already; set the units of the single symbol instead.",
             code="units_in_use",
         )
+    if states_own_side is not None:
+        set_side(provider, states_own_side=states_own_side)
     provider.code, provider.name, provider.comp_id = code, name.strip(), comp_id.strip()
     provider.units_per_quantity, provider.is_active = units_per_quantity, is_active
     provider.full_clean(exclude=["entity"])
     provider.save()
     audit.record(actor=actor, action="platform.save_provider", target=provider, entity_id=entity.pk)
     return provider
+
+
+def set_side(provider: LiquidityProvider, *, states_own_side: bool) -> None:
+    """Sets whose side the provider states, unsaved. Raises Conflict once executions were booked the other way round."""
+    if provider.states_own_side != states_own_side and provider.pk and provider.fills.exists():
+        raise Conflict(
+            f"Executions of {provider.code} were booked with tag 54 as {'its own' if provider.states_own_side else 'our'} "
+            "side already.",
+            code="side_in_use",
+            field="side",
+        )
+    provider.states_own_side = states_own_side
 
 
 @transaction.atomic

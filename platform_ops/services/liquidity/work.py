@@ -15,6 +15,7 @@ UNMAPPED_NAME = "platform.lp_name"
 ORDER_PROBLEM = "platform.lp_order"
 DAMAGED_LOG = "platform.lp_log"
 MAX_SHOWN = 300
+MAX_EXAMPLES = 5
 
 
 def register() -> None:
@@ -158,6 +159,23 @@ def note_log(provider: LiquidityProvider, *, file_name: str, refused: int, probl
             "refused": refused,
             "problems": list(problems),
             "consequence": "Executions that only these messages tell are missing. The others were taken in.",
+        },
+        entity_id=provider.entity_id,
+        target=provider,
+    )
+
+
+def note_unreadable(provider: LiquidityProvider, problems: Sequence[tuple[str, str]]) -> None:
+    """Opens an item for messages of a live session that could not be read; each is a problem and the message's text."""
+    work_items.open_item(
+        kind=DAMAGED_LOG,
+        group_key=f"{provider.code}:session",
+        title=f"{provider.code} sends messages that cannot be read",
+        evidence={
+            "provider": provider.code,
+            "problems": [problem[:MAX_SHOWN] for problem, _ in problems[:MAX_EXAMPLES]],
+            "messages": [text[:MAX_SHOWN] for _, text in problems[:MAX_EXAMPLES]],
+            "consequence": "Each was rejected to the provider and left out. Executions that only these tell are missing.",
         },
         entity_id=provider.entity_id,
         target=provider,

@@ -22,7 +22,7 @@ from platform_ops.models import ServerConnection, ServerSync
 from platform_ops.rules.following import Window, clock_offset, is_off, next_window
 from platform_ops.services.connections import connection_of, open_gateway
 from platform_ops.services.execution import store_orders
-from platform_ops.services.sync import state
+from platform_ops.services.sync import drop_copies, state
 from platform_ops.services.sync.records import book_deals, portions
 
 LOOK_BACK = timedelta(hours=24)
@@ -78,6 +78,9 @@ def look_back(*, server_id: int, gateway: ReadingGateway | None = None, reach: t
 
 
 def _step(connection: ServerConnection, sync: ServerSync, gateway: ReadingGateway) -> Followed:
+    if Ability.EXECUTIONS in gateway.abilities:
+        told = drop_copies.follow(connection, sync, gateway)
+        return Followed(sync.state, 0.0, told.fills, told.corrected)
     zone = ServerZone.parse(connection.server.zone)
     offset = _offset(connection, gateway)
     if is_off(offset):
@@ -158,7 +161,7 @@ def _store_orders(connection: ServerConnection, gateway: ReadingGateway, window:
 
 def _look_back(connection: ServerConnection, gateway: ReadingGateway, reach: timedelta) -> int:
     sync = state.sync_of(connection.server_id)
-    if sync.cursor_at is None:
+    if sync.cursor_at is None or Ability.DEALS not in gateway.abilities:
         return 0
     # What the usual window reads is not looked at here, so that whatever is new was missed.
     until = sync.cursor_at - timedelta(seconds=connection.overlap_seconds)

@@ -13,12 +13,14 @@ from backoffice.core.services import work_items
 from backoffice.core.types import Role
 from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel import clock
-from platform_ops.models import ServerSync, SyncGap
+from platform_ops.models import ServerConnection, ServerSync, SyncGap
 
 SERVER_UNREACHABLE = "platform.server_unreachable"
 SERVER_CLOCK = "platform.server_clock"
 SERVER_ANSWERS = "platform.server_answers"
 SYNC_GAP = "platform.sync_gap"
+PROVIDER_SILENT = "platform.lp_silent"
+PROVIDER_REFUSES = "platform.lp_refuses"
 
 UNREACHABLE_AFTER = timedelta(minutes=5)
 UNFOLLOWED_AFTER = timedelta(minutes=5)
@@ -26,6 +28,7 @@ UNFOLLOWED_AFTER = timedelta(minutes=5)
 
 GAP_OPEN_AFTER = timedelta(minutes=30)
 _State = ServerSync.State
+_DROP_COPY = Q(server__connection__kind=ServerConnection.Kind.FIX_DROP_COPY)
 
 
 def register() -> None:
@@ -36,6 +39,8 @@ def register() -> None:
         (SERVER_UNREACHABLE, "Server out of reach", 1, unreachable_servers, 60),
         (SERVER_CLOCK, "Server clock that is off", 1, off_clocks, 60),
         (SERVER_ANSWERS, "Server that answers what cannot be", 2, garbled_servers, 120),
+        (PROVIDER_SILENT, "Provider's drop copy is silent", 1, silent_providers, 60),
+        (PROVIDER_REFUSES, "Provider refuses the drop copy", 1, refusing_providers, 60),
         (SYNC_GAP, "Gap that is not refilled", 4, open_gaps, 0),
     ):
         register_work_kind(
@@ -64,6 +69,8 @@ def note_sync(*, server_id: int) -> None:
         (SERVER_UNREACHABLE, unreachable_servers),
         (SERVER_CLOCK, off_clocks),
         (SERVER_ANSWERS, garbled_servers),
+        (PROVIDER_SILENT, silent_providers),
+        (PROVIDER_REFUSES, refusing_providers),
     ):
         keys = [f"{prefix}sync"]
         work_items.reconcile(
@@ -87,28 +94,61 @@ def note_gaps(*, server_id: int) -> None:
 
 def unreachable_servers(group_keys: list[str] | None) -> Iterable[WorkCondition]:
     """Servers out of reach for minutes, and servers that no process follows though they should be."""
+    for sync in _away(_of(group_keys).exclude(_DROP_COPY)):
+        is_down = sync.state == _State.UNREACHABLE
+        what = "has not answered" if is_down else "is followed by no process"
+        yield _condition(
+            sync,
+            f"{sync.server.code} {what} since {_since(sync)}",
+            problem=sync.message or "No process has said anything about it.",
+            consequence="No deals come in; exposure, commissions and margins are as old as the last one read.",
+        )
+
+
+def silent_providers(group_keys: list[str] | None) -> Iterable[WorkCondition]:
+    """Drop copies that are silent for minutes, or that no process follows though they should be."""
+    for sync in _away(_of(group_keys).filter(_DROP_COPY)):
+        what = "is silent" if sync.state == _State.UNREACHABLE else "is followed by no process"
+        yield _condition(
+            sync,
+            f"The drop copy {sync.server.code} {what} since {_since(sync)}",
+            problem=sync.message or "No process has said anything about it.",
+            consequence="What the provider fills for us is not seen: our hedges stand unproved until it is back. "
+            "Everything is asked for then.",
+        )
+
+
+def refusing_providers(group_keys: list[str] | None) -> Iterable[WorkCondition]:
+    """Drop copies whose provider refuses us, or whose numbers do not fit."""
+    enabled = Q(server__connection__is_enabled=True)
+    for sync in _of(group_keys).filter(_DROP_COPY, enabled, state__in=(_State.FAILED, _State.CLOCK_OFF)):
+        yield _condition(
+            sync,
+            f"The drop copy {sync.server.code} is refused",
+            problem=sync.message,
+            consequence="It is tried again and again, but needs a person: the user, the names or the numbers must be "
+            "agreed on with the provider.",
+        )
+
+
+def _away(syncs: QuerySet[ServerSync]) -> QuerySet[ServerSync]:
     now = clock.now()
     silent = Q(heartbeat_at__lt=now - UNFOLLOWED_AFTER) & Q(
         Q(next_try_at__isnull=True) | Q(next_try_at__lt=now - UNFOLLOWED_AFTER)
     )
     down = Q(state=_State.UNREACHABLE, down_since__lte=now - UNREACHABLE_AFTER)
     enabled = Q(server__connection__is_enabled=True)
-    for sync in _of(group_keys).filter(enabled & (down | silent)):
-        is_down = sync.state == _State.UNREACHABLE
-        since = sync.down_since if is_down and sync.down_since else sync.heartbeat_at
-        what = "has not answered" if is_down else "is followed by no process"
-        assert since is not None
-        yield _condition(
-            sync,
-            f"{sync.server.code} {what} since {since:%Y-%m-%d %H:%M} UTC",
-            problem=sync.message or "No process has said anything about it.",
-            consequence="No deals come in; exposure, commissions and margins are as old as the last one read.",
-        )
+    return syncs.filter(enabled & (down | silent))
+
+
+def _since(sync: ServerSync) -> str:
+    since = sync.down_since if sync.state == _State.UNREACHABLE and sync.down_since else sync.heartbeat_at
+    return f"{since:%Y-%m-%d %H:%M} UTC"
 
 
 def off_clocks(group_keys: list[str] | None) -> Iterable[WorkCondition]:
     """Servers that are held because their clock is off."""
-    for sync in _of(group_keys).filter(state=_State.CLOCK_OFF, server__connection__is_enabled=True):
+    for sync in _of(group_keys).exclude(_DROP_COPY).filter(state=_State.CLOCK_OFF, server__connection__is_enabled=True):
         yield _condition(
             sync,
             f"The clock of {sync.server.code} is {_offset_words(sync)} off",
@@ -119,7 +159,7 @@ def off_clocks(group_keys: list[str] | None) -> Iterable[WorkCondition]:
 
 def garbled_servers(group_keys: list[str] | None) -> Iterable[WorkCondition]:
     """Servers whose answers cannot be read, or some of whose records cannot be booked."""
-    for sync in _of(group_keys).filter(state=_State.FAILED, server__connection__is_enabled=True):
+    for sync in _of(group_keys).exclude(_DROP_COPY).filter(state=_State.FAILED, server__connection__is_enabled=True):
         yield _condition(
             sync,
             f"{sync.server.code} answers what cannot be booked",
