@@ -15,6 +15,7 @@ from platform_ops.models.liquidity import (
     LiquidityProvider,
     LiquiditySymbol,
 )
+from platform_ops.models.markets import DealMarket
 from platform_ops.models.operations import OperationLimit, ServerOperation, ServerOperationEvent
 from platform_ops.models.price_feeds import (
     BufferedTick,
@@ -68,6 +69,7 @@ __all__ = [
     "CurrentFill",
     "DailyPrice",
     "Deal",
+    "DealMarket",
     "DividendEvent",
     "DropCopyMessage",
     "DropCopySession",

@@ -23,6 +23,9 @@ from platform_ops.models.servers import TradingServer
 from platform_ops.models.symbols import ServerSymbol
 from platform_ops.types import DealEntry, DealKind, Side
 
+CLOSED_BY = Q(entry=DealEntry.OUT_BY.value) | Q(leg=1, comment__iregex=r"(close hedge by #|partial close)")
+"""A closing against an opposite position: an MT5 deal says so itself, an MT4 ticket in its comment."""
+
 
 class Deal(models.Model):
     """One row of a server's deal history, in one revision. A trigger refuses to change or delete it.
@@ -83,6 +86,8 @@ class Deal(models.Model):
                 name="platform_deal_walked",
                 condition=Q(entry=DealEntry.INOUT.value) | Q(entry__gt=0, open_price__isnull=True),
             ),
+            # Small: the closings against an opposite position, which most plans do not pay.
+            models.Index(fields=["server", "ticket", "leg"], name="platform_deal_close_by", condition=CLOSED_BY),
             BrinIndex(fields=["at"], name="platform_deal_time"),
         ]
         triggers = [never_changes()]
@@ -267,4 +272,4 @@ class BalanceOperation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.amount} {self.currency}"
+        return f"{self.get_kind_display()} {self.amount.normalize():f} {self.currency}"
