@@ -27,6 +27,11 @@ _PATHS_TO_ENTITY = {
     "ib.PlanVersion": "plan__entity",
     "ib.PlanRule": "version__plan__entity",
     "ib.Agreement": "partner__entity",
+    "ib.ClientEvent": "entity",
+    "ib.PeriodLine": "partner__entity",
+    "ib.PeriodSettlement": "partner__entity",
+    "ib.CarryBalance": "partner__entity",
+    "ib.CpaClaim": "partner__entity",
 }
 
 # Those who hang below the partner of a login now, the partner included. UNION ends a cycle that tampering made.
@@ -51,12 +56,17 @@ def register() -> None:
     declare_capability("ib.settle_commissions", SETTLERS)
     declare_capability(APPROVE_CHANGES, CHECKERS)
     declare_capability("ib.view_own_commissions", [Role.IB])
+    declare_capability("ib.view_client_events", READERS)
+    declare_capability("ib.record_client_events", SETTLERS)
+    declare_capability("ib.decide_rewards", MANAGERS)
     for label, path in _PATHS_TO_ENTITY.items():
         register_scope(label, role_entity_scope(path, *READERS))
     register_scope("ib.Partner", own_subtree)
     register_scope("ib.PartnerEdge", _edges_of_own_subtree)
     register_scope("ib.ClientReferral", _of_own_partner("partner__user"))
     register_scope("ib.Agreement", _of_own_partner("partner__user"))
+    for label in ("ib.PeriodLine", "ib.PeriodSettlement", "ib.CarryBalance", "ib.CpaClaim"):
+        register_scope(label, _of_own_partner("partner__user"))
     register_scope("ib.QuarantinedTrade", _set_aside_in_entities)
     register_scope("ib.CommissionLine", _lines_of_entities)
     register_scope("ib.CommissionLine", _own_lines)

@@ -46,6 +46,7 @@ LEFT_BEHIND: dict[str, str] = {
     "platform_ops.BufferedTick": "ticks stay where they were stored",
     "platform_ops.TickFile": "ticks stay where they were stored",
     "ib.ConfigChange": "marks of changes that the next compilation reads",
+    "ib.PeriodMark": "marks of changes that the next settlement of periods reads",
     "risk.ExposureRun": "calculated anew",
     "risk.ExposureRow": "calculated anew",
 }
