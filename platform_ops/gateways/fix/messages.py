@@ -145,9 +145,13 @@ def read_message(data: bytes) -> FixMessage:
     stated = data[body_end + 3 : body_end + 6]
     if not stated.isdigit() or int(stated) != sum(data[:body_end]) % 256:
         _garbled("the message's sum is wrong", data)
-    parser = simplefix.FixParser()
+    # A tag without a value is left out by its sender: the message is whole all the same.
+    parser = simplefix.FixParser(allow_empty_values=True)
     parser.append_buffer(data)
-    parsed = parser.get_message()
+    try:
+        parsed = parser.get_message()
+    except (simplefix.errors.ParsingError, ValueError):
+        parsed = None
     if parsed is None:
         _garbled("not a FIX message", data)
     pairs = [(int(tag), _text(bytes(value))) for tag, value in parsed.pairs if bytes(tag).isdigit()]
