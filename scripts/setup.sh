@@ -59,9 +59,16 @@ import hashlib, pathlib, sys
 lock = pathlib.Path("requirements.txt").read_bytes()
 print(hashlib.sha256(lock).hexdigest(), "python%d.%d" % sys.version_info[:2])')
 if [ "$(cat "$STAMP" 2>/dev/null || true)" != "$WANTED" ]; then
+    # What the system's own packages bring comes meanwhile: the two wait for the network at different times.
+    "$VENV/bin/python" -m backoffice.devstack.preflight "$@" &
+    SYSTEM=$!
+    INSTALLED=0 READY=0
     "$VENV/bin/python" -m backoffice.devstack.step "installing the locked requirements (a few minutes the first time)" -- \
-        "$VENV/bin/python" -m pip install --no-input --disable-pip-version-check --require-hashes -r requirements.txt
+        "$VENV/bin/python" -m pip install --no-input --disable-pip-version-check --require-hashes -r requirements.txt || INSTALLED=$?
+    wait "$SYSTEM" || READY=$?
+    [ "$INSTALLED" = 0 ] || exit "$INSTALLED"
     printf '%s\n' "$WANTED" >"$STAMP"
+    exit "$READY"
 fi
 
 exec "$VENV/bin/python" -m backoffice.devstack.preflight "$@"
