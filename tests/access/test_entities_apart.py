@@ -53,9 +53,8 @@ class Search:
 
     def __init__(self, browser: Browser, ours: Broker, theirs: Broker) -> None:
         self.browser = browser
-        secrets = secrets_of(theirs, ours)
-        assert len(secrets) > 100, "there is nothing to look for"
-        self.pattern = re.compile("|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True)))
+        self.secrets = sorted(secrets_of(theirs, ours), key=len, reverse=True)
+        assert len(self.secrets) > 100, "there is nothing to look for"
         # Of their money there is a currency that we have not at all.
         self.currency = re.compile(r"\bSEK\b")
         self.found: list[tuple[str, str]] = []
@@ -67,9 +66,11 @@ class Search:
         body = whole_text(answer)
         for asked in (data or {}).values():
             body = body.replace(asked, "")
-        hit = self.pattern.search(body.replace(address, "")) or (self.currency.search(body) if has_currency else None)
-        if hit:
-            self.found.append((f"{address} {data or ''}", hit.group(0)))
+        rest = body.replace(address, "")
+        hits = [secret for secret in self.secrets if secret in rest]  # many times as fast as one long pattern
+        if has_currency and self.currency.search(body):
+            hits.append("SEK")
+        self.found += [(f"{address} {data or ''}", hit) for hit in hits[:1]]
         self.opened += 1
         return int(answer.status_code)
 
