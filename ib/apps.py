@@ -17,15 +17,17 @@ class IbConfig(AppConfig):
         from backoffice.core.schedule import register_periodic
         from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source
-        from ib import api, change_kinds, checks, events, groupings, permissions, screens
+        from ib import api, change_kinds, checks, events, groupings, permissions, screens, statement_checks
         from ib.models import Partner
-        from ib.services import day_step, posting, quarantine, runners, upkeep, work
+        from ib.services import day_step, payout_terms, posting, quarantine, runners, statements, upkeep, work
 
         permissions.register()
         register_viewable("ib.partners", Partner.objects.all)
         api.register()
         checks.register()
+        statement_checks.register()
         change_kinds.register()
+        payout_terms.register()
         runners.register()
         events.subscribe()
         screens.register()
@@ -33,6 +35,10 @@ class IbConfig(AppConfig):
         day_step.register()
         work.register()
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")
+        register_derived_source(
+            statements.SOURCE_TYPE, "an approved statement stands; correct the line, and settle again"
+        )
+        register_periodic("ib.statements", "ib.tasks.run_statements", 600)
         register_periodic("ib.partitions", "ib.tasks.make_line_partitions", 3600)
         register_periodic("ib.unsettled_batches", "ib.tasks.enqueue_unsettled_batches", 30)
         register_gauge(

@@ -56,6 +56,9 @@ def register() -> None:
     declare_capability("ib.settle_commissions", SETTLERS)
     declare_capability(APPROVE_CHANGES, CHECKERS)
     declare_capability("ib.view_own_commissions", [Role.IB])
+    declare_capability("ib.view_statements", READERS)
+    declare_capability("ib.approve_statements", CHECKERS)
+    declare_capability("ib.hold_lines", MANAGERS)
     declare_capability("ib.view_client_events", READERS)
     declare_capability("ib.record_client_events", SETTLERS)
     declare_capability("ib.decide_rewards", MANAGERS)
@@ -67,6 +70,10 @@ def register() -> None:
     register_scope("ib.Agreement", _of_own_partner("partner__user"))
     for label in ("ib.PeriodLine", "ib.PeriodSettlement", "ib.CarryBalance", "ib.CpaClaim"):
         register_scope(label, _of_own_partner("partner__user"))
+    for label in ("ib.CommissionStatement", "ib.StatementHold"):
+        register_scope(label, role_entity_scope("partner__entity", *READERS))
+        register_scope(label, _of_own_partner("partner__user"))
+    register_scope("ib.PayoutTerms", role_entity_scope("entity", *READERS))
     register_scope("ib.QuarantinedTrade", _set_aside_in_entities)
     register_scope("ib.CommissionLine", _lines_of_entities)
     register_scope("ib.CommissionLine", _own_lines)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from ib.services import upkeep
+from backoffice.core.types import Actor
+from ib.services import statements, upkeep
 
 
 @shared_task
@@ -17,3 +18,9 @@ def make_line_partitions() -> None:
 def enqueue_unsettled_batches() -> None:
     """Finds ingest batches that no settlement has taken up."""
     upkeep.enqueue_unsettled_batches()
+
+
+@shared_task
+def run_statements() -> None:
+    """Closes the statements whose books are closed, and approves what the terms approve."""
+    statements.run_statements(actor=Actor.system("ib.statements"))

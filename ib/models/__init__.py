@@ -6,6 +6,7 @@ from ib.models.periods import CarryBalance, CpaClaim, PeriodLine, PeriodLinePart
 from ib.models.plans import Agreement, Plan, PlanRule, PlanVersion
 from ib.models.quarantine import QuarantinedTrade
 from ib.models.settlement import CommissionLine, ConfigChange, RateCardEntry, RateCardVersion, SettlementBatch
+from ib.models.statements import CommissionStatement, PayoutTerms, StatementHold
 
 __all__ = [
     "Agreement",
@@ -13,10 +14,12 @@ __all__ = [
     "ClientEvent",
     "ClientReferral",
     "CommissionLine",
+    "CommissionStatement",
     "ConfigChange",
     "CpaClaim",
     "Partner",
     "PartnerEdge",
+    "PayoutTerms",
     "PeriodLine",
     "PeriodLinePart",
     "PeriodMark",
@@ -28,4 +31,5 @@ __all__ = [
     "RateCardEntry",
     "RateCardVersion",
     "SettlementBatch",
+    "StatementHold",
 ]
