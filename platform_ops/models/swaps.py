@@ -24,6 +24,7 @@ from backoffice.core.triggers import never_changes
 from backoffice.kernel import clock
 from platform_ops.gateways.types import SwapMode
 from platform_ops.models.accounts import AccountGroup, AccountType, TradingAccount
+from platform_ops.models.operations import ServerOperation
 from platform_ops.models.servers import TradingServer
 from platform_ops.models.symbols import ServerSymbol, Symbol, SymbolGroup
 from platform_ops.rules.swap_words import CAUSE_WORDS
@@ -131,7 +132,7 @@ class SwapRate(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.long}/{self.short}"
+        return f"{self.symbol} {self.long.normalize():f} / {self.short.normalize():f}"
 
 
 @keep_history()
@@ -381,8 +382,9 @@ class SwapLine(models.Model):
 class SwapCharge(models.Model):
     """What an account is charged (or paid) by us for a day, as one operation: target minus what was charged before.
 
-    `reference` travels in the operation's comment and is looked up before any repeat, so that a lost answer never
-    charges twice. On channel `books` the deal is booked here at once.
+    On channel `server` it is handed over, once, to an `operation` on the server, whose own reference travels in the
+    comment and is looked up before any repeat, so that a lost answer never charges twice; the charge ends as that does.
+    On channel `books` the deal is booked here at once.
     """
 
     class State(models.TextChoices):
@@ -400,6 +402,9 @@ class SwapCharge(models.Model):
     currency = CurrencyField()
     reference = models.CharField(max_length=32, unique=True)
     state = models.CharField(max_length=8, choices=State.choices, default=State.DUE)
+    operation = models.OneToOneField(
+        ServerOperation, on_delete=models.PROTECT, null=True, blank=True, related_name="swap_charge"
+    )
     deal_ticket = models.BigIntegerField(null=True, blank=True)
     problem = models.CharField(max_length=300, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -413,13 +418,23 @@ class SwapCharge(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "day", "kind", "seq"], name="platform_swapcharge_unique"),
             models.CheckConstraint(condition=~Q(amount=0), name="platform_swapcharge_not_zero"),
+            # Nothing is under way without what carries it out, and what waits was handed to nobody.
+            models.CheckConstraint(
+                condition=~Q(state="sending") | Q(operation__isnull=False), name="platform_swapcharge_sending_has_one"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="due") | Q(operation__isnull=True), name="platform_swapcharge_due_has_none"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="done") | Q(deal_ticket__isnull=False), name="platform_swapcharge_done_has_deal"
+            ),
         ]
         indexes = [
             models.Index(fields=["run"], name="platform_swapcharge_open", condition=Q(state__in=["due", "sending"])),
         ]
 
     def __str__(self) -> str:
-        return f"{self.reference} {self.amount} {self.currency}"
+        return f"{self.reference} {self.amount.normalize():f} {self.currency}"
 
 
 class SwapObservation(models.Model):
@@ -479,7 +494,7 @@ class SwapBreak(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"swap of {self.position_ticket}: {self.ours} here, {self.theirs} there"
+        return f"swap of {self.position_ticket}: {self.ours.normalize():f} here, {self.theirs.normalize():f} there"
 
     @property
     def difference(self) -> Decimal:
