@@ -5,6 +5,9 @@ from __future__ import annotations
 TRADES_CHANGED = "platform.trades_changed"
 """Deals were booked; payload: batch_id, server_id. Read what changed from the batch."""
 
+MARKETS_CHANGED = "platform.markets_changed"
+"""Trades that were booked before got another market price; payload: server_id, days (ISO dates of their closing)."""
+
 SYMBOL_MAPPED = "platform.symbol_mapped"
 """A server's symbol got (or changed) its canonical symbol; payload: server_symbol_id."""
 

@@ -1,11 +1,12 @@
 """The market beside a deal, what a price distance is worth, and the closings against an opposite position."""
 
-import backoffice.core.fields
-import backoffice.kernel.clock
 import django.db.models.deletion
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
+
+import backoffice.core.fields
+import backoffice.kernel.clock
 
 # What is true now: the latest word on each deal's market.
 CURRENT_MARKET = """

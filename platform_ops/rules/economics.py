@@ -155,7 +155,9 @@ def trade_economics(
     """
     opening = _opening(trade)
     commission = _platform_commission(trade, opening)
-    hold = None if trade.opened_at is None else Decimal((trade.closed_at - trade.opened_at) // timedelta(microseconds=1))
+    hold = (
+        None if trade.opened_at is None else Decimal((trade.closed_at - trade.opened_at) // timedelta(microseconds=1))
+    )
     own = {
         "account_currency": trade.account_currency,
         "hold_seconds": None if hold is None else hold / 1_000_000,
@@ -253,8 +255,7 @@ def _platform_commission(trade: ClosedTrade, opening: _Held | None) -> Decimal |
     if trade.closing_lots != trade.lots:
         closing = closing * lots / Fraction(trade.closing_lots)
     if trade.is_ticket:
-        opened = opening.commission * lots if opening is not None else Fraction(0)
-        return _rounded(-(closing + opened))
+        return _rounded(-closing)
     if opening is None:
         return None
     return _rounded(-(closing + opening.commission * lots))

@@ -20,6 +20,7 @@ from backoffice.kernel.errors import InvalidInput, NotFound
 from platform_ops.events import TRADES_CHANGED
 from platform_ops.locks import lock_server
 from platform_ops.models import Deal, IngestBatch, StatementImport, TradingServer
+from platform_ops.services.markets import merge_markets
 from platform_ops.services.merging import MergeOutcome, merge_stage, relink_positions
 from platform_ops.services.openings import refresh_openings
 from platform_ops.services.projections import Projected, project_batch
@@ -61,10 +62,19 @@ def ingest_records(
     ).batch
 
 
-def ingest_csv(*, server_id: int, source: str, stream: CsvSource, as_of: datetime) -> IngestBatch:
-    """Like `ingest_records`, from CSV in the order of `staging.STAGE_COLUMNS`: no Python touches a row."""
+def ingest_csv(
+    *, server_id: int, source: str, stream: CsvSource, as_of: datetime, markets: CsvSource | None = None
+) -> IngestBatch:
+    """Like `ingest_records`, from CSV in the order of `staging.STAGE_COLUMNS`: no Python touches a row.
+
+    *markets* are the market prices of some of the deals, in the order of `staging.MARKET_COLUMNS`.
+    """
     return _ingest(
-        server_id=server_id, source=source, as_of=as_of, statement=None, stage=lambda: stage_csv(stream)
+        server_id=server_id,
+        source=source,
+        as_of=as_of,
+        statement=None,
+        stage=lambda: stage_csv(stream, markets=markets),
     ).batch
 
 
@@ -105,6 +115,7 @@ def _ingest(
         relinked = relink_positions(account_id=statement.account_id, batch_id=batch_id, roots=roots)
     with pinned_plans(staged):
         merged = merge_stage(server_id=server_id, batch_id=batch_id, as_of=as_of, staged=staged)
+        merge_markets(server_id=server_id, batch_id=batch_id, as_of=as_of)
     crash_points.reach("platform.ingest.after_merge")
     rows = merged.new_deals + merged.corrected_deals + relinked
     projected = Projected(trades=0, positions=0, operations=0)

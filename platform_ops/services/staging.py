@@ -8,7 +8,7 @@ and a bad one is named by its number and field. Nothing is clamped or rounded: a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,8 @@ from django.db import DataError, IntegrityError, OperationalError, connection
 from backoffice.kernel.errors import InvalidInput
 
 STAGE = "platform_ingest_stage"
+MARKETS = "platform_ingest_market"
+"""The markets told beside the deals, in a table of their own: most sources tell none, and pay nothing for it."""
 COPY_CHUNK_CHARACTERS = 1 << 16
 ANALYZE_FROM_ROWS = 2_000
 """Below this the planner's own guess of an unknown table is good enough."""
@@ -88,6 +90,18 @@ CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE} (
 """
 _COPY = f"COPY {STAGE} ({', '.join(STAGE_COLUMNS)}) FROM STDIN WITH (FORMAT csv)"
 
+MARKET_COLUMNS = ("ticket", "leg", "market_bid", "market_ask", "gateway_price")
+_CREATE_MARKETS = f"""
+CREATE TEMPORARY TABLE IF NOT EXISTS {MARKETS} (
+    ticket bigint NOT NULL,
+    leg smallint NOT NULL,
+    market_bid numeric CONSTRAINT market_bid CHECK ({_PRICE.format("market_bid")}),
+    market_ask numeric CONSTRAINT market_ask CHECK ({_PRICE.format("market_ask")}),
+    gateway_price numeric CONSTRAINT gateway_price CHECK ({_PRICE.format("gateway_price")})
+) ON COMMIT DELETE ROWS
+"""
+_COPY_MARKETS = f"COPY {MARKETS} ({', '.join(MARKET_COLUMNS)}) FROM STDIN WITH (FORMAT csv)"
+
 # Looking at all twenty columns would take a quarter of the time that copying them takes.
 _JOINED_BY = "ticket, leg, login, currency, account_id, symbol"
 
@@ -103,7 +117,8 @@ class IngestRecord:
     Times are aware. `kind` and `entry` take the numbers of DealKind and DealEntry. An MT4 ticket is leg 0 (its opening,
     no money) and, once closed, leg 1 (its closing, all its money); everything else is leg 0. `position_ticket` ties a
     deal to its position; 0 says that the source does not tell. `open_price` and `opened_at` belong on closing deals;
-    where a source leaves them out they follow from the position's earlier deals.
+    where a source leaves them out they follow from the position's earlier deals. `market_bid`, `market_ask` and
+    `gateway_price` are the market when the deal was executed and what the liquidity provider filled at.
     """
 
     ticket: int
@@ -126,6 +141,14 @@ class IngestRecord:
     commission: Decimal = Decimal(0)
     fee: Decimal = Decimal(0)
     comment: str = ""
+    market_bid: Decimal | None = None
+    market_ask: Decimal | None = None
+    gateway_price: Decimal | None = None
+
+    @property
+    def tells_market(self) -> bool:
+        """Whether the source told anything of the market."""
+        return self.market_bid is not None or self.market_ask is not None or self.gateway_price is not None
 
 
 class CsvSource(Protocol):
@@ -135,25 +158,49 @@ class CsvSource(Protocol):
 
 
 def stage_records(records: Iterable[IngestRecord]) -> int:
-    """Fills the staging table with the records and returns their number. Raises InvalidInput with row and field."""
-    lines = _LineSource(_csv_lines(records))
+    """Fills the staging tables with the records and returns their number. Raises InvalidInput with row and field."""
+    markets: list[tuple[int, str]] = []
+    lines = _LineSource(_csv_lines(records, markets))
     try:
-        return stage_csv(lines)
+        staged = stage_csv(lines)
     except OperationalError:
         # COPY hides the source's own complaint behind one of its own.
         if lines.failure is not None:
             raise lines.failure from None
         raise
+    if markets:
+        _stage_markets(_LineSource(line for _, line in markets), rows=[row for row, _ in markets])
+    return staged
 
 
-def stage_csv(source: CsvSource) -> int:
-    """Fills the staging table from CSV without a header, columns in the order of STAGE_COLUMNS, empty means unknown.
+def stage_csv(source: CsvSource, *, markets: CsvSource | None = None) -> int:
+    """Fills the staging tables from CSV without a header, columns in the order of STAGE_COLUMNS, empty means unknown.
 
-    Raises InvalidInput with row (counted from one) and field.
+    *markets* are lines in the order of MARKET_COLUMNS, for the deals that have a market. Raises InvalidInput with row
+    (counted from one) and field.
     """
+    count = _stage_deals(source)
+    if markets is not None:
+        _stage_markets(markets)
+    return count
+
+
+def _stage_markets(source: CsvSource, *, rows: Sequence[int] = ()) -> None:
+    """Copies the markets; *rows* are the numbers of the records that the lines belong to."""
     with connection.cursor() as cursor:
-        cursor.execute(_CREATE_STAGE)
-        cursor.execute(f"TRUNCATE {STAGE}")
+        try:
+            with connection.wrap_database_errors:
+                cursor.copy_expert(_COPY_MARKETS, source, COPY_CHUNK_CHARACTERS)
+        except (DataError, IntegrityError) as error:
+            raise _refusal(error, rows) from error
+        if int(cursor.rowcount) >= ANALYZE_FROM_ROWS:
+            cursor.execute(f"ANALYZE {MARKETS}")
+
+
+def _stage_deals(source: CsvSource) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_CREATE_STAGE}; {_CREATE_MARKETS}")
+        cursor.execute(f"TRUNCATE {STAGE}, {MARKETS}")
         try:
             with connection.wrap_database_errors:
                 cursor.copy_expert(_COPY, source, COPY_CHUNK_CHARACTERS)
@@ -181,7 +228,7 @@ def pinned_plans(rows: int) -> Iterator[None]:
         cursor.execute("; ".join(f"SET LOCAL {name} TO DEFAULT" for name in off))
 
 
-def _refusal(error: Exception) -> InvalidInput:
+def _refusal(error: Exception, rows: Sequence[int] = ()) -> InvalidInput:
     """The database's complaint about a copied line, in the terms of the one who sent it."""
     diagnostics = getattr(error.__cause__, "diag", None)
     context = getattr(diagnostics, "context", None) or ""
@@ -189,16 +236,22 @@ def _refusal(error: Exception) -> InvalidInput:
     field = getattr(diagnostics, "constraint_name", None) or getattr(diagnostics, "column_name", None)
     field = field or (column.group(1) if column else None)
     row = int(line.group(1)) if line else None
+    if row is not None and rows:
+        row = rows[row - 1]
     problem = getattr(diagnostics, "message_primary", None) or str(error)
     if getattr(diagnostics, "constraint_name", None):
         problem = "the value is out of bounds or missing"
     return InvalidInput(f"Row {row}, {field}: {problem}.", row=row, field=field)
 
 
-def _csv_lines(records: Iterable[IngestRecord]) -> Iterator[str]:
+def _csv_lines(records: Iterable[IngestRecord], markets: list[tuple[int, str]]) -> Iterator[str]:
+    """The deals as lines; the markets told beside them are put into *markets*, with the record's number."""
     for row, r in enumerate(records, start=1):
         if r.at.tzinfo is None or (r.opened_at is not None and r.opened_at.tzinfo is None):
             raise InvalidInput(f"Row {row}: the time has no zone.", row=row, field="at", value=r.at.isoformat())
+        if r.tells_market:
+            told = f"{_plain(r.market_bid)},{_plain(r.market_ask)},{_plain(r.gateway_price)}"
+            markets.append((row, f"{r.ticket},{r.leg},{told}\n"))
         yield (
             f"{r.ticket},{r.leg},{_quoted(r.login)},{_quoted(r.currency)},{_plain(r.account_id)},{int(r.kind)},"
             f"{'' if r.entry is None else int(r.entry)},{r.position_ticket},{r.order_ticket},{_quoted(r.symbol)},"

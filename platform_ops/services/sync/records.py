@@ -99,6 +99,9 @@ def record_of(deal: GatewayDeal, currency: str) -> IngestRecord:
         commission=deal.commission,
         fee=deal.fee,
         comment=deal.comment,
+        market_bid=deal.market_bid if is_trade else None,
+        market_ask=deal.market_ask if is_trade else None,
+        gateway_price=deal.gateway_price if is_trade else None,
     )
 
 
