@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from functools import partial
 
 import pytest
 
 from backoffice.core.models import ChangeRequest
 from backoffice.core.services import changes
-from backoffice.core.types import Role
+from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import DomainError, IllegalTransition
 from tests.core.test_changes import Desk
 from tests.factories.changes import make_person, word_on
+from tests.faults.harness import run_child
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,34 +63,13 @@ def test_two_who_apply_at_once_and_beat_carry_it_out_once():
     assert word_on(desk.board) == "new"
 
 
-_CHILD = """
-import django
-django.setup()
-from backoffice.core.services import changes
-from backoffice.core.types import Actor
-from tests.factories import changes as board
-board.register()
-changes.apply_change(change_id={change_id}, actor=Actor.system("child"))
-"""
-
-
 @pytest.mark.faults
 @pytest.mark.parametrize("point", ["core.change.after_apply", "core.change.before_commit"])
 def test_a_process_that_dies_between_applying_and_marking_leaves_neither(point):
-    from django.db import connection
-
     desk = Desk()
     change = desk.approved()
-    name = connection.settings_dict["NAME"]
-    before, _, options = os.environ["DATABASE_URL"].partition("?")
-    environment = {
-        **os.environ,
-        "CRASH_AT": point,
-        "DATABASE_URL": f"{before.rpartition('/')[0]}/{name}?{options}",
-        "DJANGO_SETTINGS_MODULE": "backoffice.settings.test",
-    }
-    child = subprocess.run([sys.executable, "-c", _CHILD.format(change_id=change.pk)], env=environment, timeout=60)
-    assert child.returncode == -signal.SIGKILL
+    status = run_child(lambda: changes.apply_change(change_id=change.pk, actor=Actor.system("child")), crash_at=point)
+    assert status == -signal.SIGKILL
     assert ChangeRequest.objects.get(pk=change.pk).state == "approved"
     assert word_on(desk.board) is None
     assert changes.apply_change(change_id=change.pk, actor=desk.maker).state == "verified"

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from django.conf import settings
-from django.core.files.storage import default_storage
-from django.db import connection
+from django.core.management import call_command
 
 from backoffice.core.models import AuditRecord, OutboxEvent
 from platform_ops.models import (
@@ -24,6 +19,7 @@ from platform_ops.models import (
     Trade,
     TradingAccount,
 )
+from tests.faults.harness import run_child
 from tests.platform_ops.statements import Ticket, open_ticket, statement_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
@@ -31,21 +27,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 
 def run_import(file: Path, crash_at: str = "") -> int:
     """The command in a process of its own on the test's database; its exit status."""
-    database = connection.settings_dict
-    url = f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}"
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url if not database["PORT"] else url.replace("@/", f"@{database['HOST']}:{database['PORT']}/"),
-        "DJANGO_SETTINGS_MODULE": "backoffice.settings",
-        "BACKOFFICE_PRIVATE_FILES": str(default_storage.location),  # type: ignore[attr-defined]
-    }
-    environment.pop("CRASH_AT", None)
-    if crash_at:
-        environment["CRASH_AT"] = crash_at
-    command = [sys.executable, "manage.py", "import_trades", "--server", "live", str(file)]
-    return subprocess.run(
-        command, env=environment, cwd=Path(settings.BASE_DIR), timeout=120, check=False, capture_output=True
-    ).returncode
+    return run_child(lambda: call_command("import_trades", str(file), server="live"), crash_at=crash_at)
 
 
 @pytest.mark.parametrize("point", ["platform.ingest.after_merge", "platform.ingest.before_commit"])

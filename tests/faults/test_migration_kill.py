@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import connection
 
 from backoffice.core.books import verify_books
 from backoffice.core.models import AuditRecord, Job, OutboxEvent
@@ -26,34 +21,20 @@ from crm.models import Client
 from funding.ledger.models import JournalEntry
 from ib.models import Partner
 from platform_ops.models import Deal, IngestBatch, TradingAccount
+from tests.faults.harness import run_child
 from tests.migration.packages import example, house, write
 from tests.migration.test_desk import zipped
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 
 POINTS = ["migration.takeover.after_staging", "migration.takeover.after_openings", "migration.takeover.before_commit"]
-WORKER = (
-    "import django; django.setup(); from backoffice.core.services import jobs;"
-    f" jobs.run_ready(kind={MIGRATION_JOB_KIND!r}, owner='worker', lease_seconds=1)"
-)
 
 
 def run_worker(crash_at: str = "") -> int:
     """A worker in a process of its own on the test's database; its exit status."""
-    database = connection.settings_dict
-    url = f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}"
-    url = url.replace("@/", f"@{database['HOST']}:{database['PORT']}/") if database["PORT"] else url
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url,
-        "DJANGO_SETTINGS_MODULE": "backoffice.settings",
-        "BACKOFFICE_PRIVATE_FILES": str(default_storage.location),  # type: ignore[attr-defined]
-        "CRASH_AT": crash_at,
-    }
-    if not crash_at:
-        del environment["CRASH_AT"]
-    command = [sys.executable, "-c", WORKER]
-    return subprocess.run(command, env=environment, cwd=Path(settings.BASE_DIR), timeout=120, check=False).returncode
+    return run_child(
+        lambda: jobs.run_ready(kind=MIGRATION_JOB_KIND, owner="worker", lease_seconds=1), crash_at=crash_at
+    )
 
 
 @pytest.mark.parametrize("point", POINTS)

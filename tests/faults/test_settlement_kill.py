@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from random import Random
 
 import pytest
-from django.conf import settings
-from django.db import connection
+from django.core.management import call_command
 
 from backoffice.core.books import verify_books
 from backoffice.core.models import Job
@@ -24,6 +20,7 @@ from ib.services.settlement import settle_range
 from ib.services.shards import SETTLE_BATCH, enqueue_batch
 from tests.factories.ib import Broker, booked
 from tests.factories.platform import MONDAY, SYSTEM, make_batch, make_trade
+from tests.faults.harness import kill_child, run_child, start_child
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 
@@ -37,36 +34,16 @@ POINTS = [
 ]
 DAYS = [MONDAY + timedelta(days=number) for number in range(4)]
 RANGE = ["--from", MONDAY.isoformat(), "--to", DAYS[-1].isoformat(), "--json"]
-WORKER = "import django; django.setup(); from backoffice.core.services import jobs; {action}"
 
 
-def environment(crash_at: str = "") -> dict[str, str]:
-    """What a process of its own needs to work on the test's database."""
-    database = connection.settings_dict
-    url = f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}"
-    if database["PORT"]:
-        url = url.replace("@/", f"@{database['HOST']}:{database['PORT']}/")
-    variables = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "backoffice.settings.test"}
-    variables.pop("CRASH_AT", None)
-    return {**variables, "CRASH_AT": crash_at} if crash_at else variables
+def settle() -> None:
+    """The command, as an operator would start it."""
+    call_command("settle_commissions", *RANGE)
 
 
-def command(*arguments: str) -> list[str]:
-    """A management command, as an operator would start it."""
-    return [sys.executable, "manage.py", *arguments]
-
-
-def run(arguments: list[str], crash_at: str = "") -> int:
-    """Runs a process to its end; its exit status, which is negative when a signal ended it."""
-    return subprocess.run(
-        arguments,
-        env=environment(crash_at),
-        cwd=Path(settings.BASE_DIR),
-        timeout=120,
-        check=False,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ).returncode
+def work_as(owner: str) -> Callable[[], object]:
+    """What a worker of that name does."""
+    return lambda: jobs.run_ready(kind=SETTLE_BATCH, owner=owner)
 
 
 def small_broker() -> tuple[Broker, list]:
@@ -92,7 +69,7 @@ def assert_settled_as_if_nothing_had_happened(partners: list) -> None:
 def test_a_run_killed_at_any_point_leaves_nothing_half_done_and_the_next_run_completes_it(point: str) -> None:
     # Given a run that dies at the second pass of the point, in the middle of its days
     _, partners = small_broker()
-    assert run(command("settle_commissions", *RANGE), crash_at=f"{point}:2") == -signal.SIGKILL
+    assert run_child(settle, crash_at=f"{point}:2") == -signal.SIGKILL
     # Then each day is booked whole or not at all
     assert CommissionLine.objects.count() in {0, 2}
     assert SettlementBatch.objects.count() == CommissionLine.objects.count() // 2
@@ -109,9 +86,7 @@ def test_the_reaper_frees_a_dead_workers_shard_in_seconds_and_another_worker_fin
     batch = make_batch(broker.server)
     make_trade(broker.client_of(direct), server_symbol=broker.eurusd, batch=batch)
     enqueue_batch(ingest_batch_id=batch.pk)
-    action = f"jobs.run_ready(kind={SETTLE_BATCH!r}, owner='doomed')"
-    worker = [sys.executable, "-c", WORKER.format(action=action)]
-    assert run(worker, crash_at="ib.settle.after_lines") == -signal.SIGKILL
+    assert run_child(work_as("doomed"), crash_at="ib.settle.after_lines") == -signal.SIGKILL
     assert not CommissionLine.objects.exists()
     job = Job.objects.get(kind=SETTLE_BATCH)
     assert job.state == Job.State.LEASED
@@ -121,7 +96,7 @@ def test_the_reaper_frees_a_dead_workers_shard_in_seconds_and_another_worker_fin
         assert time.monotonic() - killed_at < 3 * jobs.LEASE_SECONDS
         time.sleep(0.05)
     # Then the shard is free in seconds, and the next worker does it once
-    assert run([sys.executable, "-c", WORKER.format(action=action.replace("doomed", "next"))]) == 0
+    assert run_child(work_as("next")) == 0
     job.refresh_from_db()
     assert (job.state, job.attempts) == (Job.State.DONE, 2)
     assert booked(direct) == Decimal("7.00")
@@ -134,19 +109,9 @@ def test_two_runs_killed_at_random_moments_end_with_the_totals_of_a_clean_run(se
     random = Random(seed)
     print(f"seed {seed}")
     for _ in range(3):
-        runs = [
-            subprocess.Popen(
-                command("settle_commissions", *RANGE),
-                env=environment(),
-                cwd=Path(settings.BASE_DIR),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            for _ in range(2)
-        ]
-        time.sleep(random.uniform(0.8, 2.5))
-        for process in runs:
-            process.kill()
-            process.wait(timeout=10)
+        runs = [start_child(settle) for _ in range(2)]
+        time.sleep(random.uniform(0.01, 0.3))
+        for pid in runs:
+            kill_child(pid)
     settle_range(from_day=MONDAY, to_day=DAYS[-1], actor=SYSTEM)
     assert_settled_as_if_nothing_had_happened(partners)
