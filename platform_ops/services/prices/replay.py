@@ -23,7 +23,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput
 from platform_ops.models import Symbol, Trade
-from platform_ops.rules.price_filter import FIRST_REJECTED, FilterLevels, PriceFilter, Verdict
+from platform_ops.rules.price_filter import FIRST_REJECTED, FilterLevels, PriceFilter, Verdict, check_levels
 from platform_ops.rules.price_filter_batch import TickColumns, judge_batch
 from platform_ops.rules.price_points import price_of_points
 from platform_ops.services.prices import store
@@ -102,13 +102,14 @@ def replay_filter(
     """Judges the stored ticks of a time (else of the last day) by the levels in force and by a draft.
 
     The draft counts for one source, or for all that have no levels of their own. Of the trades that stand on a difference
-    an *actor* is told those that they see. Raises InvalidInput for more than two days or two million ticks, or for a
-    symbol without a specification.
+    an *actor* is told those that they see. Raises InvalidInput for levels that contradict each other, more than two
+    days or two million ticks, or a symbol without a specification.
     """
     end = end or clock.now()
     start = start or end - timedelta(days=1)
     if not timedelta(0) < end - start <= LONGEST:
         raise InvalidInput("A replay covers up to two days.", field="replay_from")
+    check_levels(draft)
     symbol = find_symbol(symbol_id)
     standing = filters_at(symbol_ids=[symbol_id], at=end).get(symbol_id)
     if standing is None:

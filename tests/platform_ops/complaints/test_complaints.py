@@ -34,6 +34,7 @@ from platform_ops.services.ingest import IngestRecord, ingest_records
 from platform_ops.services.prices import IncomingTick, accept_ticks
 from platform_ops.services.rebuilding import rebuild_projections
 from platform_ops.types import DealKind
+from tests.api.world import caller_for, make_service
 from tests.factories.ib import booked
 from tests.factories.platform import MONDAY, SYSTEM, make_spec, staff
 from tests.faults.harness import work_until_idle
@@ -295,7 +296,12 @@ def test_money_that_the_server_refuses_is_sent_again_under_a_new_reference(case:
         state="refused", attempts=1, sent_at=CLOSED, first_sent_at=CLOSED, finished_at=CLOSED
     )
     assert finish_complaints() == 0
-    send_money_again(complaint_id=complaint.pk, actor=case.person(Role.DEALING, "three"), reason="The server was full")
+    system = caller_for(make_service(Role.DEALING, entities=(case.world.broker.entity,)))
+    again = f"price-complaints/{complaint.public_id}/send-money-again/"
+    keyless = system.post(again, {"reason": "The server was full"})
+    assert (keyless.status_code, keyless.json()["code"]) == (400, "idempotency_key_missing")
+    sent, repeated = (system.post(again, {"reason": "The server was full"}, key="again") for _ in range(2))
+    assert (sent.status_code, sent.content) == (200, repeated.content), sent.content
     with pytest.raises(Conflict):
         send_money_again(complaint_id=complaint.pk, actor=case.person(Role.DEALING, "four"), reason="Twice")
     carry_out_due()
