@@ -25,7 +25,7 @@ from backoffice.desk.context import work_and_switches
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import viewing_actor
 from backoffice.ui.dashboards import cards_for
-from backoffice.ui.navigation import address_of, menu_for
+from backoffice.ui.navigation import address_of, heading_of, menu_for
 from backoffice.ui.views import desk_page_urls
 
 # A longer menu opens only the section that the viewer is in.
@@ -104,9 +104,18 @@ class DeskSite(UnfoldAdminSite):
         menu = menu_for(actor_of(request))
         is_long = sum(len(pages) for _, pages in menu) > OPEN_MENU_LIMIT
         for section, pages in menu:
-            items = [self._menu_item(request, page.title, page.url_name, page.badge) for page in pages]
+            items = [
+                self._menu_item(request, page.title, page.url_name, page.badge) | {"heading": heading_of(page)}
+                for page in pages
+            ]
+            self._mark_page_without_entry(request, section.desk, items)
             groups.append({"title": section.title, "icon": section.icon, "items": items, "collapsible": is_long})
         return groups
+
+    def _mark_page_without_entry(self, request: HttpRequest, desk: str, items: list[dict[str, Any]]) -> None:
+        """A page that has no entry of its own keeps the section of its desk open."""
+        if items and request.path.startswith((f"/desk/{desk}/", f"/desk/pages/{desk}/")):
+            items[0]["is_within"] = not any(item["active"] for item in items)
 
     def _menu_item(self, request: HttpRequest, title: str, url_name: str, badge: Any = None) -> dict[str, Any]:
         url = address_of(url_name)

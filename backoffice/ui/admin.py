@@ -17,7 +17,7 @@ names in `object_actions` and `list_actions`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -31,6 +31,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import conditional_escape
 from unfold.admin import ModelAdmin, TabularInline
 
 from backoffice.core.access import holds, visible_to
@@ -39,15 +40,18 @@ from backoffice.core.models import AuditRecord
 from backoffice.core.services.audit import record
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import DomainError, Misconfigured
-from backoffice.ui.columns import Column, text
+from backoffice.ui.columns import Column, number, text
 from backoffice.ui.exports import FETCH_SIZE, export_response
-from backoffice.ui.formats import EMPTY
+from backoffice.ui.formats import EMPTY, format_plain
+from backoffice.ui.navigation import title_of
 from backoffice.ui.panels import panels_for
 from backoffice.ui.views import DeskActionView
 
 LIST_COUNT_LIMIT = 10_000
 HISTORY_LIMIT = 200
 FILTER_CHOICE_LIMIT = 500
+# The admin's own pages have these names: an action that took one of them would take the page's address too.
+RESERVED_SLUGS = frozenset({"add", "change", "changelist", "delete", "export", "history"})
 
 
 class BoundedPaginator(Paginator):
@@ -122,6 +126,11 @@ class DeskModelAdmin(ModelAdmin):
             raise Misconfigured(f"{type(self).__name__} names no view_capability.", admin=type(self).__name__)
         if sum((bool(self.entity_path), bool(self.visible_through), self.is_reference_data)) > 1:
             raise Misconfigured(f"{type(self).__name__} names more than one scope.", admin=type(self).__name__)
+        taken = {view.slug for view in (*self.object_actions, *self.list_actions)} & RESERVED_SLUGS
+        if taken:
+            raise Misconfigured(
+                f"{type(self).__name__} names an action as a page: {sorted(taken)}.", slugs=sorted(taken)
+            )
         super().__init__(model, admin_site)
 
     # --- who and whose -------------------------------------------------------------------------------------------
@@ -168,6 +177,20 @@ class DeskModelAdmin(ModelAdmin):
         ordering = self.get_ordering(request)
         return rows.order_by(*ordering) if ordering else rows
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The class's columns; figures that it names as plain fields are drawn as figures: to the right, without idle zeros."""
+        return [self._figure_column(name) for name in super().get_list_display(request)]
+
+    def _figure_column(self, name: Any) -> Any:
+        if not isinstance(name, str) or hasattr(self, name):
+            return name
+        field = {item.name: item for item in self.model._meta.concrete_fields}.get(name)
+        is_count = isinstance(field, models.IntegerField | models.DecimalField) and not field.primary_key
+        if field is None or not is_count or field.choices or name.endswith(("ticket", "login")):
+            return name
+        title = str(label_for_field(name, self.model, self))
+        return _display(number(name, title=_capitalised(title), order=name), name)
+
     def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
         """A filter by a related object offers only what the viewer may see: names alone would tell of other entities."""
         return [
@@ -208,7 +231,8 @@ class DeskModelAdmin(ModelAdmin):
         """The list, with its action buttons and export links."""
         actor = actor_of(request)
         context = {
-            "title": str(self.model._meta.verbose_name_plural).capitalize(),
+            "title": self.page_title(),
+            "breadcrumbs": self._trail(),
             "empty_text": self.empty_text,
             "count_limit": LIST_COUNT_LIMIT,
             "list_buttons": [
@@ -219,6 +243,14 @@ class DeskModelAdmin(ModelAdmin):
             "export_urls": self._export_urls(request) if self._may_export(actor) else {},
         }
         return super().changelist_view(request, context | (extra_context or {}))
+
+    def page_title(self) -> str:
+        """What the list is called: as in the menu, else the model's own name."""
+        name = self._url_name("changelist")
+        return title_of(name) or _capitalised(str(self.model._meta.verbose_name_plural))
+
+    def _trail(self) -> list[tuple[str, str]]:
+        return [("Desk", reverse(f"{self.admin_site.name}:index"))]
 
     def changeform_view(
         self,
@@ -233,7 +265,8 @@ class DeskModelAdmin(ModelAdmin):
         obj = self.get_object(request, object_id) if object_id and request.method == "GET" else None
         if obj is not None and self.has_view_permission(request, obj):
             context = {
-                "title": str(obj),
+                "title": _capitalised(str(obj)),
+                "breadcrumbs": [*self._trail(), (self.page_title(), reverse(self._url_name("changelist")))],
                 "object_buttons": [
                     {"title": view.label(), "url": reverse(self._url_name(view.slug), args=[obj.pk]), "tone": view.tone}
                     for view in self.object_actions
@@ -310,7 +343,7 @@ class DeskModelAdmin(ModelAdmin):
             if column is not None:
                 columns.append(column)
             elif callable(method):
-                columns.append(Column(title, method, str))
+                columns.append(Column(title, method, _shown_by(method)))
             else:
                 columns.append(text(str(name), title=title))
         return columns
@@ -371,6 +404,7 @@ class DeskTabularInline(TabularInline):
 
     extra = 0
     show_change_link = False
+    hide_title = True
 
     def _parent(self) -> DeskModelAdmin:
         parent = self.admin_site._registry[self.parent_model]
@@ -405,6 +439,29 @@ class DeskTabularInline(TabularInline):
         if field is not None:
             field.widget.attrs.setdefault("aria-label", str(field.label))
         return field
+
+
+def _display(column: Column, name: str) -> Callable[[Any], str]:
+    """A column as the admin takes one that is no method of its own."""
+
+    def display(row: Any) -> str:
+        return column.html(row)
+
+    display.__name__ = name
+    display.short_description = column.title  # type: ignore[attr-defined]
+    display.column = column  # type: ignore[attr-defined]
+    display.admin_order_field = column.order  # type: ignore[attr-defined]
+    return display
+
+
+def _shown_by(method: Callable[[Any], Any]) -> Callable[[Any], str]:
+    """What a display method of an admin says, safe to be drawn."""
+    return lambda row: conditional_escape(format_plain(value) if (value := method(row)) in (None, "") else value)
+
+
+def _capitalised(words: str) -> str:
+    """With a capital at the beginning; the rest keeps its own (FX, LP)."""
+    return words[:1].upper() + words[1:]
 
 
 def _without_related_buttons(field: Any) -> Any:

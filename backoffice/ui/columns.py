@@ -65,10 +65,10 @@ class Column:
 
 
 def text(path: str, *, title: str, order: str = "") -> Column:
-    """Any value as text."""
+    """Any value as text; a choice of a model's field by its label (an export keeps its code)."""
 
     def html(row: Any) -> str:
-        return format_html("{}", format_plain(read_path(row, path)))
+        return format_html("{}", format_plain(_words_of(row, path)))
 
     return Column(title, lambda row: read_path(row, path), html, order=order)
 
@@ -114,7 +114,10 @@ def badge(path: str, *, title: str, tones: Mapping[Any, str] | None = None, orde
 
     def html(row: Any) -> str:
         value = read_path(row, path)
-        return EMPTY if value in (None, "") else badge_html(_label(row, path, value), known.get(value, "quiet"))
+        if value in (None, ""):
+            return EMPTY
+        words = _label(row, path, value)
+        return badge_html(words[:1].upper() + words[1:], known.get(value, "quiet"))
 
     return Column(title, lambda row: _label(row, path, read_path(row, path)), html, order=order)
 
@@ -191,6 +194,14 @@ def object_link(target: models.Model, label: Any = None) -> SafeString:
     except NoReverseMatch:
         return format_html("{}", shown)
     return format_html('<a class="bo-link" href="{}">{}</a>', url, shown)
+
+
+def _words_of(row: Any, path: str) -> Any:
+    """The value at the end of a path, or the label of its choice."""
+    owner_path, _, name = path.rpartition("__")
+    owner = read_path(row, owner_path) if owner_path else row
+    is_choice = isinstance(owner, models.Model) and hasattr(owner, f"get_{name}_display")
+    return getattr(owner, f"get_{name}_display")() if is_choice else read_path(row, path)
 
 
 def _label(row: Any, path: str, value: Any) -> str:

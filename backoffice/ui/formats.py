@@ -10,6 +10,7 @@ from backoffice.kernel.currency import Currency
 
 MINUS = "\u2212"
 EMPTY = "\u2013"
+SYSTEM = "system:"
 
 
 def currency_digits(code: str) -> int:
@@ -58,6 +59,8 @@ def format_plain(value: Any) -> str:
         return format_time(value)
     if isinstance(value, dt.date):
         return format_day(value)
+    if isinstance(value, str) and value.startswith(SYSTEM):
+        return f"System: {value.removeprefix(SYSTEM).replace('_', ' ')}"
     return str(value)
 
 

@@ -31,10 +31,23 @@ def _styled(widget: forms.Widget) -> forms.Widget | None:
     """The desk's widget for exactly Django's own classes."""
     if type(widget) is forms.DateInput:
         return widgets.UnfoldAdminTextInputWidget(attrs={"type": "date"})
+    if type(widget) in _PLAIN:
+        # The theme has no dress of its own for these: they get ours, and stay what they are.
+        widget.attrs["class"] = " ".join(dict.fromkeys([*str(widget.attrs.get("class", "")).split(), "bo-input"]))
+        return None
     made = _WIDGETS.get(type(widget))
     return made() if made is not None else None
 
 
+_PLAIN = frozenset(
+    {
+        forms.SelectMultiple,
+        forms.DateTimeInput,
+        forms.PasswordInput,
+        forms.FileInput,
+        forms.ClearableFileInput,
+    }
+)
 _WIDGETS: dict[type, type[forms.Widget]] = {
     forms.TextInput: widgets.UnfoldAdminTextInputWidget,
     forms.EmailInput: widgets.UnfoldAdminEmailInputWidget,

@@ -6,7 +6,7 @@ search. The registry decides nothing about data: what a page shows is the access
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -67,6 +67,7 @@ class Page:
 
 _sections: dict[str, Section] = {}
 _pages: dict[str, Page] = {}
+_places: dict[str, tuple[int, int, str]] = {}
 
 
 def register_section(desk: str, title: str, icon: str, order: int = DEFAULT_ORDER) -> None:
@@ -92,9 +93,35 @@ def register_page(
         raise Misconfigured(f"The desk page {url_name} is registered twice.", url_name=url_name)
 
 
+def arrange(groups: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Gives a long section of the menu headings of its own: pairs of a heading and the URL names below it, in order.
+
+    A page that no group names stands above the first heading. Raises Misconfigured for a page that is named twice.
+    """
+    for number, (heading, url_names) in enumerate(groups):
+        for place, url_name in enumerate(url_names):
+            if _places.setdefault(url_name, (number, place, heading)) != (number, place, heading):
+                raise Misconfigured(f"The menu arranges {url_name} twice.", url_name=url_name)
+
+
+def heading_of(page: Page) -> str:
+    """The heading inside its section under which a page stands; "" for none."""
+    return _places[page.url_name][2] if page.url_name in _places else ""
+
+
+def title_of(url_name: str) -> str:
+    """What the menu calls the page; "" where it is not in the menu."""
+    return _pages[url_name].title if url_name in _pages else ""
+
+
 def pages() -> list[Page]:
     """Every registered page in menu order."""
-    return sorted(_pages.values(), key=lambda page: (_section(page.desk).order, page.desk, page.order, page.title))
+    return sorted(_pages.values(), key=_place)
+
+
+def _place(page: Page) -> tuple[int, str, int, int, int, str]:
+    group, place, _ = _places.get(page.url_name, (-1, page.order, ""))
+    return _section(page.desk).order, page.desk, group, place, page.order, page.title
 
 
 def menu_for(actor: Actor) -> list[tuple[Section, list[Page]]]:

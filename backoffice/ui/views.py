@@ -48,6 +48,8 @@ from backoffice.ui.forms import desk_widgets
 
 PAGE_SIZE = 50
 PAGE_ROW_LIMIT = 10_000
+ABOUT_FACTS = 12
+DASHES = "---------"  # Django's own words for a choice that nobody made
 
 
 class DeskPage(View):
@@ -190,7 +192,7 @@ class DeskTablePage(DeskPage):
         return self.page(context)
 
     def _filter(self) -> forms.Form | None:
-        return desk_widgets(self.filter_form(self.request.GET or None)) if self.filter_form else None
+        return desk_widgets(_filter_choices(self.filter_form(self.request.GET or None))) if self.filter_form else None
 
     def _export(self, rows: QuerySet[Any] | Sequence[Any], file_format: str) -> HttpResponseBase:
         is_query = isinstance(rows, QuerySet)
@@ -276,8 +278,14 @@ class DeskActionView(DeskPage):
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """The empty form."""
-        return self._show(self._guarded(None), key=str(uuid7()))
+        """The empty form; an act that asks nothing is put to the confirmation at once."""
+        form = self._guarded(None)
+        if form.fields or not self.needs_confirmation:
+            return self._show(form, key=str(uuid7()))
+        try:
+            return self._show(form, key=str(uuid7()), steps=self.describe(self.actor, {}))
+        except DomainError as error:
+            return self._refused(self._guarded({}), str(uuid7()), error)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Checks the form, asks for confirmation where needed, then performs."""
@@ -300,10 +308,17 @@ class DeskActionView(DeskPage):
         if self.model_admin is not None:
             opts = self.model_admin.opts
             name = f"{self.model_admin.admin_site.name}:{opts.app_label}_{opts.model_name}"
-            trail.append((str(opts.verbose_name_plural).capitalize(), reverse(f"{name}_changelist")))
+            trail.append((self.model_admin.page_title(), reverse(f"{name}_changelist")))
             if self.target is not None:
                 trail.append((str(self.target), reverse(f"{name}_change", args=[self.target.pk])))
         return trail
+
+    def about(self) -> list[tuple[str, str]]:
+        """What the object is, above the form: the columns of its list, so that nobody acts on a name alone."""
+        if self.target is None or self.model_admin is None:
+            return []
+        columns = self.model_admin.export_columns(self.request)
+        return [(column.title, column.html(self.target)) for column in columns[:ABOUT_FACTS]]
 
     def _guarded(self, data: Any) -> forms.Form:
         return desk_widgets(self.make_form(self.actor, data, self.request.FILES if data is not None else None))
@@ -322,6 +337,8 @@ class DeskActionView(DeskPage):
             "idempotency_key": key,
             "steps": steps,
             "is_confirming": bool(steps) and not form.errors,
+            "about": self.about(),
+            "has_fields": bool(form.fields),
             "explanation": self.explanation,
             "button": self.label(),
             "tone": self.tone,
@@ -330,6 +347,14 @@ class DeskActionView(DeskPage):
             "is_fullwidth": "",
         }
         return self.page(context, status=status)
+
+
+def _filter_choices(form: forms.Form) -> forms.Form:
+    """Choices of a filter that are left open say that they leave nothing out."""
+    for field in form.fields.values():
+        if isinstance(field, forms.ModelChoiceField) and field.empty_label == DASHES:
+            field.empty_label = "All"
+    return form
 
 
 _desk_pages: dict[str, type[DeskPage]] = {}

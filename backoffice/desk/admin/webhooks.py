@@ -87,7 +87,7 @@ class RegisterEndpoint(ShowsSecretOnce):
 class ChangeEndpoint(DeskActionView):
     """Another address, other topics."""
 
-    slug, title, button, capability = "change", "Change the endpoint", "Change", MANAGE
+    slug, title, button, capability = "edit", "Change the endpoint", "Change", MANAGE
     success_message = "The endpoint was changed."
 
     def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:

@@ -57,6 +57,15 @@
     if (!dialog.open) dialog.showModal();
   }
 
+  // A long menu shows where one is.
+  document.addEventListener("DOMContentLoaded", () => {
+    const menu = document.getElementById("nav-sidebar-apps");
+    const here = menu && menu.querySelector("a.active");
+    if (!here) return;
+    const below = here.getBoundingClientRect().bottom - menu.getBoundingClientRect().bottom;
+    if (below > 0) menu.scrollTop += below + menu.clientHeight / 3;
+  });
+
   document.addEventListener("keydown", (event) => {
     if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.timeStamp - prefixAt < PREFIX_MS && /^[a-z]$/.test(event.key)) {
