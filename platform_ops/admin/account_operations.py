@@ -32,6 +32,7 @@ from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView
 from platform_ops.account_permissions import SET_OPERATION_LIMITS
 from platform_ops.admin.account_actions import reason_field
+from platform_ops.admin.account_catalogue import AddOffer, EditOffer
 from platform_ops.models import AccountOffer, OperationLimit, ServerOperation
 from platform_ops.permissions import VIEW_PLATFORM
 from platform_ops.rules.operations import OperationKind, OperationState
@@ -218,7 +219,13 @@ class AccountOfferAdmin(DeskModelAdmin):
     list_select_related = ("account_type", "live_group", "demo_group")
     list_filter = ("account_type__kind", "currency", "account_type__is_offered")
     search_fields = ("account_type__code", "account_type__name", "currency")
-    empty_text = "Nothing is offered yet."
+    fieldsets = (
+        ("Offer", {"fields": ("account_type", "currency", "live_group", "demo_group", "minimum_deposit", "demo_balance")}),
+        ("Terms of the account type", {"fields": ("kind_shown", "leverages", "swap_shown", "offered_shown", "costs_shown")}),
+    )  # fmt: skip
+    object_actions = (EditOffer,)
+    list_actions = (AddOffer,)
+    empty_text = "Nothing is offered yet. Add an account type, then offer it in a currency."
 
     type_shown = text_column("account_type__name", title="Account type")
     kind_shown = badge_column("account_type__kind", title="Kind")

@@ -14,9 +14,18 @@ from backoffice.core.access import visible_to
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import InvalidInput
 from backoffice.ui.admin import DeskModelAdmin
-from backoffice.ui.columns import badge_column, link_column, moment_column, number_column, state_column, text_column
+from backoffice.ui.columns import (
+    badge_column,
+    computed_column,
+    link_column,
+    moment_column,
+    number_column,
+    state_column,
+    text_column,
+)
 from backoffice.ui.views import DeskActionView
 from platform_ops.admin.account_actions import ACCOUNT_ACTIONS, LIST_ACTIONS
+from platform_ops.admin.account_catalogue import AddType, EditType
 from platform_ops.models import AccountDimension, AccountGroup, AccountType, Trade, TradingAccount, TradingServer
 from platform_ops.permissions import ASSIGN_ACCOUNTS, VIEW_PLATFORM
 from platform_ops.services.accounts import assign_account
@@ -150,13 +159,18 @@ class AccountGroupAdmin(DeskModelAdmin):
     """Groups on servers."""
 
     view_capability = VIEW_PLATFORM
-    list_display = ("name", "server_shown", "type_shown", "currency")
+    list_display = ("name", "server_shown", "type_shown", "currency", "side_shown", "mode_shown")
     list_select_related = ("server", "account_type")
-    list_filter = ("server", "currency")
-    search_fields = ("name",)
+    list_filter = ("server", "currency", "account_type", "is_demo", "position_mode")
+    search_fields = ("name", "server__code")
+    empty_text = "No group yet. Groups come with accounts that are imported or followed."
 
-    server_shown = text_column("server", title="Server")
-    type_shown = text_column("account_type", title="Account type")
+    server_shown = link_column("server", title="Server", order="server__code")
+    type_shown = link_column("account_type", title="Account type", order="account_type__code")
+    side_shown = state_column(
+        lambda row: "Demo" if row.is_demo else "Live", title="Accounts", tones={"Live": "info"}, order="is_demo"
+    )
+    mode_shown = text_column("get_position_mode_display", title="Positions")
 
 
 @admin.register(AccountType)
@@ -164,11 +178,21 @@ class AccountTypeAdmin(DeskModelAdmin):
     """The offers of the catalogue."""
 
     view_capability = VIEW_PLATFORM
-    list_display = ("code", "name", "entity_shown")
+    list_display = ("name", "code", "kind_shown", "entity_shown", "leverages", "swap_shown", "offered_shown")
     list_select_related = ("entity",)
+    list_filter = ("entity", "kind", "is_offered", "is_swap_free")
     search_fields = ("code", "name")
+    object_actions = (EditType,)
+    list_actions = (AddType,)
+    empty_text = "No account type yet."
 
+    kind_shown = badge_column("kind", title="Kind")
     entity_shown = text_column("entity", title="Legal entity")
+    leverages = computed_column(lambda row: ", ".join(f"1:{value}" for value in row.leverage_choices), title="Leverage")
+    swap_shown = computed_column(lambda row: "Swap-free" if row.is_swap_free else "Swaps", title="Swaps")
+    offered_shown = state_column(
+        lambda row: "Offered" if row.is_offered else "Not offered", title="Offered", tones={"Offered": "good"}
+    )
 
 
 @admin.register(AccountDimension)

@@ -37,7 +37,7 @@ class TypeTerms:
 
 
 @transaction.atomic
-def define_account_type(*, entity_id: int, code: str, terms: TypeTerms, actor: Actor) -> AccountType:
+def define_account_type(*, entity_id: int, code: str, terms: TypeTerms, actor: Actor, reason: str = "") -> AccountType:
     """Makes an account type, or brings it to these terms. Accounts that exist keep their leverage.
 
     Raises InvalidInput for terms that cannot be: no leverage, an Islamic account with swaps, an unknown kind.
@@ -64,12 +64,15 @@ def define_account_type(*, entity_id: int, code: str, terms: TypeTerms, actor: A
         "mark_up_text": terms.mark_up_text,
         "is_offered": terms.is_offered,
     }
+    standing = AccountType.objects.select_for_update(of=("self",)).filter(entity=entity, code=code).first()
+    before = {name: getattr(standing, name) for name in values} if standing else None
     account_type, is_new = AccountType.objects.update_or_create(entity=entity, code=code, defaults=values)
     audit.record(
         actor=actor,
         action="platform.define_account_type",
         target=account_type,
-        changes={"is_new": is_new, **values},
+        reason=reason,
+        changes={"is_new": is_new, "before": before, **values},
         entity_id=entity.pk,
     )
     return account_type
@@ -85,6 +88,7 @@ def define_offer(
     demo_group_id: int | None = None,
     minimum_deposit: Decimal = Decimal(0),
     demo_balance: Decimal = Decimal(0),
+    reason: str = "",
 ) -> AccountOffer:
     """Offers a type in a currency, by the groups in which its accounts are opened; or changes the offer.
 
@@ -113,6 +117,13 @@ def define_offer(
         groups[name] = group
     if not any(groups.values()):
         raise InvalidInput("Name a live or a demo group.", field="live_group")
+    standing = (
+        AccountOffer.objects.select_for_update(of=("self",))
+        .select_related("live_group", "demo_group")
+        .filter(account_type=account_type, currency=code.code)
+        .first()
+    )
+    before = _written(standing) if standing else None
     offer, is_new = AccountOffer.objects.update_or_create(
         account_type=account_type,
         currency=code.code,
@@ -122,14 +133,20 @@ def define_offer(
         actor=actor,
         action="platform.define_account_offer",
         target=offer,
-        changes={
-            "is_new": is_new,
-            "minimum_deposit": minimum_deposit,
-            "groups": {k: str(v) for k, v in groups.items()},
-        },
+        reason=reason,
+        changes={"is_new": is_new, "before": before, **_written(offer)},
         entity_id=account_type.entity_id,
     )
     return offer
+
+
+def _written(offer: AccountOffer) -> dict[str, object]:
+    """An offer as the audit keeps it."""
+    return {
+        "minimum_deposit": offer.minimum_deposit,
+        "demo_balance": offer.demo_balance,
+        "groups": {"live_group": str(offer.live_group), "demo_group": str(offer.demo_group)},
+    }
 
 
 @transaction.atomic
