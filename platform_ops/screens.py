@@ -17,6 +17,7 @@ from backoffice.ui.dashboards import Card, register_card
 from backoffice.ui.formats import format_decimal, format_time
 from backoffice.ui.navigation import register_page, register_section
 from backoffice.ui.panels import register_panel
+from platform_ops import menu
 from platform_ops.models import Position, ServerSymbol, Trade, TradingAccount
 from platform_ops.permissions import VIEW_PLATFORM
 
@@ -24,6 +25,8 @@ DESK = "platform_ops"
 PANEL_ROWS = 20
 PAGES = (
     ("Trading accounts", "tradingaccount", 20, "account_balance_wallet"),
+    ("Account types", "accounttype", 24, "category"),
+    ("Account groups", "accountgroup", 25, "groups"),
     ("Open positions", "position", 30, "trending_up"),
     ("Trades", "trade", 40, "swap_horiz"),
     ("Deals", "currentdeal", 50, "receipt_long"),
@@ -54,6 +57,7 @@ def register() -> None:
     )
 
     register_section(DESK, "Platform operations", "dns", 20)
+    menu.register()
     for title, model, order, icon in PAGES:
         register_page(DESK, title, f"admin:platform_ops_{model}_changelist", VIEW_PLATFORM, order, icon=icon)
     register_card("platform.queues", (Role.PLATFORM_OPERATIONS, Role.ADMINISTRATOR), queues_card, order=10)

@@ -44,6 +44,13 @@ from platform_ops.services.liquidity import FileIntake, import_fix_log, map_prov
 
 MAX_LOG_BYTES = 30 * 1024 * 1024
 PANEL_ROWS = 20
+# Tags 35, 150 and 22 in words; what is not here is shown as it came.
+MESSAGE_KINDS = {"8": "Execution report", "AE": "Trade capture report", "9": "Cancel rejected", "D": "New order"}
+EXECUTION_TYPES = {
+    "0": "New order", "4": "Cancelled", "5": "Replaced", "8": "Rejected", "A": "Pending", "C": "Expired", "D": "Restated",
+    "F": "Execution", "G": "Execution corrected", "H": "Execution cancelled", "I": "Order status",
+}  # fmt: skip
+ID_SOURCES = {"1": "CUSIP", "2": "SEDOL", "4": "ISIN", "5": "RIC", "8": "Provider's own number"}
 FILL_TONES = {"done": "good", "corrected": "warn", "busted": "bad"}
 
 
@@ -202,7 +209,7 @@ class LiquidityProviderAdmin(LiquidityAdmin):
 class LiquiditySymbolAdmin(LiquidityAdmin):
     """What providers call things."""
 
-    list_display = ("name", "provider_shown", "id_source", "symbol_shown", "units_shown", "seen_shown")
+    list_display = ("name", "provider_shown", "source_shown", "symbol_shown", "units_shown", "seen_shown")
     list_select_related = ("provider", "symbol")
     list_filter = ("provider", ("symbol", admin.EmptyFieldListFilter))
     search_fields = ("name", "symbol__code")
@@ -211,13 +218,16 @@ class LiquiditySymbolAdmin(LiquidityAdmin):
     fields: ClassVar[tuple[str, ...]] = (
         "name",
         "provider",
-        "id_source",
+        "source_shown",
         "symbol",
         "units_per_quantity",
         "first_seen_at",
     )
 
     provider_shown = text_column("provider", title="Provider", order="provider__code")
+    source_shown = computed_column(
+        lambda name: ID_SOURCES.get(name.id_source, name.id_source) or "Symbol in words", title="Kind of name"
+    )
     symbol_shown = state_column(
         lambda name: name.symbol.code if name.symbol else "Not mapped", title="Symbol", tones={"Not mapped": "bad"}
     )
@@ -255,7 +265,7 @@ class CurrentFillAdmin(LiquidityAdmin):
     symbol_shown = computed_column(
         lambda fill: fill.symbol.code if fill.symbol else fill.lp_symbol.name, title="Symbol"
     )
-    side_shown = badge_column("side", title="Side", tones={1: "good", -1: "bad"})
+    side_shown = badge_column("side", title="Side", tones={1: "info", -1: "quiet"})
     units_shown = number_column("units", title="Units", order="units")
     price_shown = number_column("price", title="Price", order="price")
     state_shown = badge_column("state", title="State", tones=FILL_TONES)
@@ -265,15 +275,22 @@ class CurrentFillAdmin(LiquidityAdmin):
 class LiquidityMessageAdmin(LiquidityAdmin):
     """Messages as they came; names of persons are blanked."""
 
-    list_display = ("sent_shown", "provider_shown", "kind", "sequence", "order_id", "exec_id", "exec_type")
+    list_display = ("sent_shown", "provider_shown", "kind_shown", "says_shown", "order_id", "exec_id", "number_shown")
     list_select_related = ("provider",)
     list_filter = ("provider", "kind", "exec_type", "sent_at")
-    search_fields = ("order_id", "exec_id")
+    search_fields = ("client_order_id", "exec_id", "order_id", "symbol")
     empty_text = "No message has been taken in yet."
     fields: ClassVar[tuple[str, ...]] = (
-        "provider", "kind", "sequence", "sent_at", "received_at", "order_id", "exec_id", "text",
+        "provider", "kind_shown", "says_shown", "sequence", "sent_at", "received_at", "order_id", "exec_id", "text",
     )  # fmt: skip
 
+    kind_shown = computed_column(
+        lambda message: MESSAGE_KINDS.get(message.kind, message.kind), title="Message", order="kind"
+    )
+    says_shown = computed_column(
+        lambda message: EXECUTION_TYPES.get(message.exec_type, message.exec_type), title="Says", order="exec_type"
+    )
+    number_shown = text_column("sequence", title="Number in session", order="sequence")
     sent_shown = moment_column("sent_at", title="Sent", order="id")
     provider_shown = text_column("provider", title="Provider", order="provider__code")
 

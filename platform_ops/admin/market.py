@@ -15,7 +15,7 @@ from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin, DeskTabularInline
 from backoffice.ui.columns import link_column, moment_column, number_column, state_column, text_column
 from backoffice.ui.views import DeskActionView
-from platform_ops.admin.term_forms import form_values, term_form_field
+from platform_ops.admin.term_forms import form_values, term_facts, term_fieldsets, term_form_field
 from platform_ops.models import DailyPrice, FxReferenceRate, Quote, ServerSymbol, Symbol, SymbolGroup, SymbolSpec, Trade
 from platform_ops.permissions import MANAGE_CATALOGUE, MAP_SYMBOLS, VIEW_PLATFORM
 from platform_ops.rules.specifications import (
@@ -179,10 +179,19 @@ class SpecificationInline(DeskTabularInline):
     """The specifications of a symbol over time."""
 
     model = SymbolSpec
-    fields = (
-        "validity", "digits", "contract_size", "pip_size", "calculation_mode", "spread_points", "swap_mode", "swap_long",
-        "swap_short", "leverage_maximum",
+    verbose_name_plural = "Specifications over time"
+    fields = readonly_fields = (
+        "from_shown", "until_shown", "digits", "contract", "pip", "calculation_mode", "spread", "swap_mode", "long", "short",
+        "leverage_maximum",
     )  # fmt: skip
+
+    from_shown = moment_column("validity__lower", title="From")
+    until_shown = moment_column("validity__upper", title="Until")
+    contract = number_column("contract_size", title="Contract size")
+    pip = number_column("pip_size", title="Pip size")
+    spread = number_column("spread_points", title="Spread, points")
+    long = number_column("swap_long", title="Swap long")
+    short = number_column("swap_short", title="Swap short")
 
 
 @admin.register(Symbol)
@@ -197,7 +206,7 @@ class SymbolAdmin(DeskModelAdmin):
     search_fields = ("code", "name")
     inlines = (SpecificationInline,)
     object_actions = (SpecifySymbol,)
-    empty_text = "No symbol yet."
+    empty_text = "No symbol yet. Import specifications, and they come with them."
 
     group_shown = text_column("group", title="Group", order="group__code")
 
@@ -213,18 +222,20 @@ class SymbolGroupAdmin(DeskModelAdmin):
 
 
 @admin.register(SymbolSpec)
-class SymbolSpecAdmin(DeskModelAdmin):
+class SymbolSpecAdmin(term_facts(), DeskModelAdmin):  # type: ignore[misc] # made from the table of terms
     """How each symbol is traded, and since when."""
 
     view_capability = VIEW_PLATFORM
     is_reference_data = True
     list_display = (
-        "symbol_shown", "from_shown", "until_shown", "digits", "contract", "pip", "calculation_mode", "margin_currency", "leverage_maximum",
-        "swap_mode", "swap_long", "swap_short",
+        "symbol_shown", "from_shown", "until_shown", "digits", "contract", "pip", "calculation_mode", "leverage_maximum",
+        "swap_long", "swap_short",
     )  # fmt: skip
     list_select_related = ("symbol",)
     list_filter = ("symbol__group", "calculation_mode", "swap_mode", "trade_mode")
     search_fields = ("symbol__code",)
+
+    fieldsets = ((None, {"fields": ("symbol", "validity")}), *term_fieldsets())
 
     symbol_shown = link_column("symbol", title="Symbol", order="symbol__code")
     from_shown = moment_column("validity__lower", title="From", order="validity")

@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from backoffice.core.types import Actor
+from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin, DeskTabularInline
-from backoffice.ui.columns import link_column
+from backoffice.ui.columns import link_column, text_column
 from backoffice.ui.forms import ReasonForm
 from backoffice.ui.views import DeskActionView, register_desk_page
 from platform_ops.models import (
@@ -101,18 +102,33 @@ class AddHolidays(DeskActionView):
 class ChangeCalendar(DeskActionView):
     """Leads to the calendar's form."""
 
-    slug, title, button, capability = "change", "Change the calendar", "Change", MANAGE_CATALOGUE
+    slug, title, button, capability = "edit", "Change the calendar", "Change", MANAGE_CATALOGUE
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """The form, filled in."""
         return HttpResponseRedirect(f"{KeepCalendar.url()}?code={self.target.code}")
 
 
+class NewCalendar(DeskActionView):
+    """Leads to the empty form."""
+
+    slug, title, button, capability = "new", "Add a calendar", "Add a calendar", MANAGE_CATALOGUE
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The form."""
+        return HttpResponseRedirect(KeepCalendar.url())
+
+
 class HolidayInline(DeskTabularInline):
     """The days of a calendar."""
 
     model = Holiday
-    fields = ("day", "name", "opens_minute", "closes_minute")
+    fields = readonly_fields = ("day", "name", "hours_shown")
+
+    @admin.display(description="Hours")
+    def hours_shown(self, row: Holiday) -> str:
+        """Closed, or the hours of a short day."""
+        return sessions.holiday_text(row)
 
 
 @admin.register(MarketCalendar)
@@ -121,11 +137,30 @@ class MarketCalendarAdmin(DeskModelAdmin):
 
     view_capability = VIEW_PLATFORM
     is_reference_data = True
-    list_display = ("code", "name", "zone")
+    list_display = ("name", "code", "zone_shown", "kept_by", "next_holiday")
+    list_prefetch_related = ("groups", "symbols", "holidays")
     search_fields = ("code", "name")
+    list_actions = (NewCalendar,)
     inlines = (HolidayInline,)
     object_actions = (AddHolidays, ChangeCalendar)
     empty_text = "No calendar yet: symbols follow their weekly hours on every day."
+
+    zone_shown = text_column("zone", title="Time zone", order="zone")
+
+    @admin.display(description="Kept by")
+    def kept_by(self, row: MarketCalendar) -> str:
+        """The groups and symbols that rest on its days."""
+        return ", ".join([*(str(group) for group in row.groups.all()), *(str(symbol) for symbol in row.symbols.all())])
+
+    @admin.display(description="Next holiday")
+    def next_holiday(self, row: MarketCalendar) -> str:
+        """The first day that is not over, with its hours."""
+        today = clock.now().date()
+        coming = [holiday for holiday in row.holidays.all() if holiday.day >= today]
+        if not coming:
+            return "none entered"
+        first = min(coming, key=lambda holiday: holiday.day)
+        return f"{first.day} {first.name}, {sessions.holiday_text(first)}"
 
 
 class RemoveHoliday(DeskActionView):

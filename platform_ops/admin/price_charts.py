@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from backoffice.kernel.ids import uuid7
 from platform_ops.models import PriceBar
 
+WIDEST_BODY = 14.0
 WIDTH, HEIGHT = 960, 300
 LEFT, RIGHT, TOP, BOTTOM = 12, 78, 14, 26
 LINES = 4
@@ -93,7 +94,7 @@ def candle_chart(bars: Sequence[PriceBar], *, title: str, digits: int) -> SafeSt
     low, high = min(bar.low for bar in bars), max(bar.high for bar in bars)
     scale = _Scale(bars[0].opens_at, 1.0, *_room(low, high, digits))
     step = (WIDTH - LEFT - RIGHT) / len(bars)
-    body = max(1.0, step * 0.66)
+    body = min(WIDEST_BODY, max(1.0, step * 0.66))
     drawn = []
     for place, bar in enumerate(bars):
         middle = LEFT + step * (place + 0.5)

@@ -35,6 +35,7 @@ from backoffice.ui.formats import EMPTY, format_age, format_time
 from backoffice.ui.navigation import register_page
 from backoffice.ui.views import DeskActionView, DeskPage, register_desk_page
 from platform_ops.models import ServerConnection, ServerSync, SyncGap, TradingServer
+from platform_ops.outer_permissions import VIEW_LIQUIDITY
 from platform_ops.permissions import MANAGE_CONNECTIONS, VIEW_PLATFORM
 from platform_ops.rules.following import is_off
 from platform_ops.selectors.servers import TIMELINE, ServerHealth, recent_gaps, server_health
@@ -126,7 +127,7 @@ def render_board(actor: Actor) -> SafeString:
     may_manage = holds(actor, MANAGE_CONNECTIONS)
     worst = max((row.lag_seconds or 0 for row in followed), default=None)
     context = {
-        "cards": [_card(row, may_manage=may_manage) for row in connected],
+        "cards": [_card(row, may_manage=may_manage, sees_sessions=holds(actor, VIEW_LIQUIDITY)) for row in connected],
         "unconnected": [row for row in rows if row.connection is None],
         "followed": len(followed),
         "live": sum(row.state == ServerSync.State.LIVE for row in followed),
@@ -156,7 +157,7 @@ def servers_card(actor: Actor) -> Card | None:
     )
 
 
-def _card(row: ServerHealth, *, may_manage: bool) -> dict[str, Any]:
+def _card(row: ServerHealth, *, may_manage: bool, sees_sessions: bool) -> dict[str, Any]:
     assert row.connection is not None
     sync = row.sync
     offset = None if sync is None or sync.clock_offset_seconds is None else float(sync.clock_offset_seconds)
@@ -174,6 +175,11 @@ def _card(row: ServerHealth, *, may_manage: bool) -> dict[str, Any]:
         "clock": EMPTY if offset is None else _clock(offset),
         "clock_is_off": offset is not None and is_off(timedelta(seconds=offset)),
         "timeline": timeline(row),
+        "drop_copy": row.drop_copy,
+        "drop_copy_url": reverse("admin:platform_ops_dropcopysession_change", args=[row.drop_copy.pk])
+        if row.drop_copy and sees_sessions
+        else "",
+        "heard": EMPTY if row.drop_copy is None else _since(row.drop_copy.last_received_at, row.at),
         "gap_text": _gap_text(row),
     }
 
@@ -190,6 +196,10 @@ def _message(row: ServerHealth) -> str:
 
 def _ago(seconds: int | None) -> str:
     return EMPTY if seconds is None else format_age(seconds)
+
+
+def _since(moment_: datetime | None, at: datetime) -> str:
+    return EMPTY if moment_ is None else f"{format_age(max(0, round((at - moment_).total_seconds())))} ago"
 
 
 def _clock(offset: float) -> str:
@@ -266,7 +276,10 @@ class ConnectionForm(forms.Form):
     host = forms.CharField(max_length=253, required=False, label="Host", help_text="A name or an address.")
     port = forms.IntegerField(min_value=1, max_value=65_535, required=False, label="Port")
     login = forms.CharField(
-        max_length=80, required=False, label="Login", help_text="The manager's login on the server."
+        max_length=80,
+        required=False,
+        label="Login",
+        help_text="The manager's login on the server; of a FIX drop copy the user of the logon.",
     )
     password = forms.CharField(
         max_length=200,
@@ -281,7 +294,8 @@ class ConnectionForm(forms.Form):
         required=False,
         label="Options",
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
-        help_text='JSON, such as {"answer_seconds": 30}. What there is depends on the kind.',
+        help_text='JSON, such as {"answer_seconds": 30}. What there is depends on the kind; a FIX drop copy needs '
+        '{"provider": "prime-lp", "sender_comp_id": "HOUSE", "target_comp_id": "PRIMELP"}.',
     )
     interval_seconds = forms.IntegerField(min_value=1, max_value=3_600, initial=5, label="Asked every, seconds")
     overlap_seconds = forms.IntegerField(
@@ -372,7 +386,10 @@ class TestConnection(DeskActionView):
     """Connects once and reads the clock."""
 
     slug, title, capability = "test", "Test the connection", MANAGE_CONNECTIONS
-    explanation = "Connects to the server, proves who both sides are, and reads its clock. Nothing is changed there."
+    explanation = (
+        "Connects to the server, proves who both sides are, and reads its clock. Nothing is changed there. Of a FIX drop copy "
+        "only the address is tried: a second logon would end the session that runs."
+    )
     needs_confirmation = False
     __test__ = False
 

@@ -86,7 +86,7 @@ class _RuleView(DeskActionView):
 class AddRule(_RuleView):
     """A further rule."""
 
-    slug, title = "add", "Add a mark-up rule"
+    slug, title = "new", "Add a mark-up rule"
     success_message = "The rule shapes sheets that are taken in from now on."
 
 

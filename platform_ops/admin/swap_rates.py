@@ -18,7 +18,7 @@ from backoffice.core.access import get_visible, holds, visible_to
 from backoffice.core.models import ChangeRequest
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
-from backoffice.ui.columns import badge, badge_html, computed, moment, number, text
+from backoffice.ui.columns import badge, badge_html, computed, link, moment, number, text
 from backoffice.ui.exports import export_response
 from backoffice.ui.formats import format_time
 from backoffice.ui.views import DeskActionView, DeskPage, DeskTablePage, register_desk_page
@@ -240,6 +240,10 @@ def _rates_words(push: SwapPush, prefix: str) -> str:
     return "" if mode is None else f"{plain(long)} / {plain(short)} {mode_words(SwapMode(mode))}"
 
 
+def _name_words(push: SwapPush) -> str:
+    return f"{push.server_symbol.name} for {push.group.name}" if push.group else push.server_symbol.name
+
+
 @register_desk_page
 class SwapPushesPage(DeskTablePage):
     """What each server was told, symbol by symbol."""
@@ -250,10 +254,9 @@ class SwapPushesPage(DeskTablePage):
     filter_form = PushFilter
     empty_text = "Nothing was pushed yet: approved rates go to the servers by themselves."
     columns = (
-        computed(lambda push: change_link(push.change), title="Change request"),
+        link("change", label="reference", title="Request"),
         text("server", title="Server"),
-        text("server_symbol__name", title="Symbol"),
-        computed(lambda push: push.group.name if push.group else "", title="Account group"),
+        computed(_name_words, title="Symbol"),
         badge("direction", title="What", tones={"revert": "warn"}),
         computed(lambda push: _rates_words(push, ""), title="Wanted"),
         computed(lambda push: _rates_words(push, "before_"), title="Had before"),

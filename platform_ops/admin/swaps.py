@@ -330,10 +330,13 @@ class SwapChargeAdmin(DeskModelAdmin):
     """What we charge accounts ourselves."""
 
     view_capability = VIEW_PLATFORM
-    list_display = ("reference", "account_shown", "day", "kind_shown", "amount_shown", "state_shown", "deal_ticket")
-    list_select_related = ("account",)
-    list_filter = ("state", "kind")
-    search_fields = ("reference", "account__login")
+    list_display = (
+        "reference", "account_shown", "day", "kind_shown", "amount_shown", "state_shown", "operation_shown", "deal_ticket",
+        "problem",
+    )  # fmt: skip
+    list_select_related = ("account", "operation")
+    list_filter = ("state", "kind", "account__server")
+    search_fields = ("reference", "account__login", "operation__reference")
     date_hierarchy = "day"
     empty_text = (
         "Nothing has been charged by us. Fees of swap-free accounts, and swaps where we charge them, appear here."
@@ -343,6 +346,7 @@ class SwapChargeAdmin(DeskModelAdmin):
     kind_shown = computed_column(lambda row: row.get_kind_display().capitalize(), title="Kind")
     amount_shown = money_column("amount", currency="currency", title="Amount")
     state_shown = badge_column("state", title="State", tones=CHARGE_TONES)
+    operation_shown = text_column("operation", title="Operation on the server")
 
 
 # Settings
@@ -366,6 +370,13 @@ class SettingForm(forms.Form):
     reason = forms.CharField(max_length=400, widget=forms.Textarea(attrs={"rows": 2}), label="Reason")
 
 
+_CHANNEL_WORDS = {
+    SwapSetting.Channel.SERVER.value: "One operation on the server per account, day and kind; sent within a minute, "
+    "held back while pushes to servers are stopped",
+    SwapSetting.Channel.BOOKS.value: "A deal of our own in the books; the server is told nothing",
+}
+
+
 class ChangeSetting(DeskActionView):
     """Sets how a server's rollover is done."""
 
@@ -385,6 +396,7 @@ class ChangeSetting(DeskActionView):
             ("Server", str(data["server"])),
             ("What we do", dict(SwapSetting.Mode.choices)[data["mode"]]),
             ("The day ends at", dict(SwapSetting.Cut.choices)[data["cut"]]),
+            ("What we charge goes as", _CHANNEL_WORDS[data["channel"]]),
             ("First day", str(data["starts_on"])),
             ("Tolerance", f"{data['tolerance']} in the account's currency"),
         ]

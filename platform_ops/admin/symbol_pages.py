@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -246,12 +247,12 @@ class ServersSideBySide(DeskTablePage):
     columns = (
         computed(lambda row: _link(row["code"]), title="Symbol"),
         text("label", title="Field"),
-        text("left", title="Left"),
-        text("right", title="Right"),
-        text("approved", title="Approved"),
+        computed(lambda row: row["left"], title="Left", is_numeric=True),
+        computed(lambda row: row["right"], title="Right", is_numeric=True),
+        computed(lambda row: row["approved"], title="Approved", is_numeric=True),
         state(
             lambda row: row["state"],
-            title="",
+            title="State",
             tones={"Left drifts": "warn", "Right drifts": "warn", "Both drift": "bad", "As approved": "good"},
         ),
     )
@@ -268,6 +269,11 @@ class ServersSideBySide(DeskTablePage):
         for name in ("left", "right"):
             form.fields[name].queryset = servers  # type: ignore[attr-defined]
         return desk_widgets(form)
+
+    def above(self, actor: Actor, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """The headings name the servers."""
+        named = {title: str(filters.get(title.lower()) or title) for title in ("Left", "Right")}
+        return {"columns": [replace(column, title=named.get(column.title, column.title)) for column in self.columns]}
 
     def rows(self, actor: Actor, filters: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
         """A row for each field of each symbol that both servers have."""

@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.http import urlencode
 
 from backoffice.core.access import authorise, visible_to
 from backoffice.core.types import Actor
@@ -19,7 +20,7 @@ from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import link_column, moment_column, state_column, text_column
 from backoffice.ui.forms import ReasonForm, desk_widgets
 from backoffice.ui.views import DeskActionView, DeskPage, register_desk_page
-from platform_ops.admin.term_forms import form_values, term_form_field
+from platform_ops.admin.term_forms import form_values, term_facts, term_fieldsets, term_form_field
 from platform_ops.models import (
     AccountGroup,
     GroupSymbolOverride,
@@ -327,8 +328,29 @@ def _own(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: data[name] for name in GROUP_FIELDS if data.get(name) is not None and data[name] != ""}
 
 
+class AskForGroupTerms(DeskActionView):
+    """Leads to the form."""
+
+    slug, title, button, capability = "ask", "Give a group its own terms", "Give a group terms", MANAGE_CATALOGUE
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Empty."""
+        return HttpResponseRedirect(GroupTerms.url())
+
+
+class ChangeGroupTerms(DeskActionView):
+    """Leads to the form with what stands."""
+
+    slug, title, button, capability = "edit", "Change the group's terms", "Change terms", MANAGE_CATALOGUE
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Filled in."""
+        query = urlencode({"symbol": self.target.symbol_id, "group": self.target.group_id})
+        return HttpResponseRedirect(f"{GroupTerms.url()}?{query}")
+
+
 @admin.register(GroupSymbolOverride)
-class GroupSymbolOverrideAdmin(DeskModelAdmin):
+class GroupSymbolOverrideAdmin(term_facts(GROUP_FIELDS), DeskModelAdmin):  # type: ignore[misc] # from the table of terms
     """Terms that groups have of their own."""
 
     view_capability = VIEW_PLATFORM
@@ -336,6 +358,9 @@ class GroupSymbolOverrideAdmin(DeskModelAdmin):
     list_select_related = ("symbol", "group__server")
     list_filter = ("group__server", "symbol__group")
     search_fields = ("symbol__code", "group__name")
+    list_actions = (AskForGroupTerms,)
+    object_actions = (ChangeGroupTerms,)
+    fieldsets = ((None, {"fields": ("symbol", "group", "validity")}), *term_fieldsets(GROUP_FIELDS))
     empty_text = "Every group trades by the symbols' own terms."
 
     symbol_shown = link_column("symbol", title="Symbol", order="symbol__code")
@@ -347,7 +372,7 @@ class GroupSymbolOverrideAdmin(DeskModelAdmin):
     def terms_shown(self, row: GroupSymbolOverride) -> str:
         """What is different."""
         terms = symbol_overrides.own_terms(row)
-        return ", ".join(f"{LABELS[name].lower()} {value_in_words(name, value)}" for name, value in terms.items())
+        return " · ".join(f"{LABELS[name]}: {value_in_words(name, value)}" for name, value in terms.items())
 
 
 # ---------------------------------------------------------------------------------------------------- drift
@@ -474,6 +499,16 @@ def _all_open(drift: SymbolDrift) -> list[tuple[str, str]]:
     ]
 
 
+class AskServer(DeskActionView):
+    """Leads to the comparison."""
+
+    slug, title, button, capability = "look", "Compare with a server", "Compare with a server", MANAGE_CATALOGUE
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The form."""
+        return HttpResponseRedirect(LookAtServer.url())
+
+
 @admin.register(SymbolDrift)
 class SymbolDriftAdmin(DeskModelAdmin):
     """Where servers state symbols otherwise than approved."""
@@ -494,6 +529,11 @@ class SymbolDriftAdmin(DeskModelAdmin):
     search_fields = ("server_symbol__name", "server_symbol__symbol__code")
     ordering = ("-last_seen_at",)
     object_actions = (RepairDrift, AdoptDrift, AcceptDrift)
+    fields = (
+        "server_symbol", "field_shown", "approved_shown", "stated_shown", "state", "first_seen_at", "last_seen_at", "settled_at",
+        "reason",
+    )  # fmt: skip
+    list_actions = (AskServer,)
     empty_text = "No server drifts, or none has been asked for its symbols yet."
 
     name_shown = text_column("server_symbol__name", title="Name", order="server_symbol__name")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django import forms
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 
 from backoffice.kernel.errors import InvalidInput
+from backoffice.ui.formats import EMPTY
 from platform_ops.rules.sessions import read_week, week_in_words
-from platform_ops.rules.specifications import BY_NAME, Term, TermKind, choice_in_words, plain_value
+from platform_ops.rules.specifications import BY_NAME, Term, TermKind, choice_in_words, plain_value, value_in_words
 from platform_ops.services.catalogue import Specification
 
 _REQUIRED = frozenset({"digits", "contract_size", "pip_size", "margin_currency"})
@@ -43,6 +45,28 @@ class NightsField(forms.CharField):
             return [Decimal(part.strip()) for part in text.split(",")]
         except InvalidOperation as error:
             raise ValidationError("Seven numbers with commas between, from Sunday.") from error
+
+
+def term_facts(names: Sequence[str] = tuple(BY_NAME)) -> type:
+    """A base of an admin whose pages show these terms in words: `term_spread_points` and so on."""
+    return type("TermFacts", (), {f"term_{name}": _fact(BY_NAME[name]) for name in names})
+
+
+def term_fieldsets(names: Sequence[str] = tuple(BY_NAME)) -> list[tuple[str, dict[str, Any]]]:
+    """The fieldsets of those terms, one for each section."""
+    sections: dict[str, list[str]] = {}
+    for name in names:
+        sections.setdefault(BY_NAME[name].section, []).append(f"term_{name}")
+    return [(title, {"fields": tuple(fields)}) for title, fields in sections.items()]
+
+
+def _fact(term: Term) -> Any:
+    @admin.display(description=term.label)
+    def shown(self: Any, row: Any) -> str:
+        value = plain_value(getattr(row, term.name))
+        return EMPTY if value is None else value_in_words(term.name, value)
+
+    return shown
 
 
 def term_form_field(term: Term, *, is_override: bool = False) -> forms.Field:

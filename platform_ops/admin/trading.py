@@ -10,7 +10,7 @@ from platform_ops.admin.complaints import Complain
 from platform_ops.models import BalanceOperation, CurrentDeal, IngestBatch, Position, Trade
 from platform_ops.permissions import VIEW_PLATFORM
 
-SIDE_TONES = {1: "info", -1: "warn"}
+SIDE_TONES = {1: "info", -1: "quiet"}
 
 
 @admin.register(Trade)
@@ -56,6 +56,8 @@ class CurrentDealAdmin(DeskModelAdmin):
     list_select_related = ("account", "server_symbol")
     list_filter = ("server", "kind", "entry")
     search_fields = ("=ticket", "=position_ticket", "account__login")
+    # By the order of recording, which has an index: by time, every deal there is would be sorted for one page.
+    ordering = ("-id",)
     empty_text = "No deal yet."
 
     account_shown = link_column("account", title="Account")

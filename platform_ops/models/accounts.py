@@ -180,4 +180,4 @@ class AccountDimension(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account_id} {self.dimension}={self.value}"
+        return f"{self.dimension} {self.value} of {self.account}"

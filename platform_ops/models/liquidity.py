@@ -111,7 +111,7 @@ class LiquidityMessage(models.Model):
         triggers = [never_changes()]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.sequence} of {self.provider_id}"
+        return f"Message {self.sequence} of {self.provider}"
 
 
 class LiquidityFill(models.Model):

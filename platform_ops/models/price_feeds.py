@@ -247,7 +247,7 @@ class RejectionEpisode(models.Model):
         indexes = [models.Index(fields=["symbol", "-last_at"], name="platform_episode_time")]
 
     def __str__(self) -> str:
-        return f"{self.ticks} × {self.get_verdict_display()}"
+        return f"{self.symbol}: {self.ticks} × {self.get_verdict_display()}"
 
 
 class RejectedTick(models.Model):

@@ -24,7 +24,7 @@ class Quote(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol_id} {self.bid}/{self.ask}"
+        return f"{self.symbol} {self.bid.normalize():f} / {self.ask.normalize():f}"
 
 
 class DailyPrice(models.Model):
@@ -46,7 +46,7 @@ class DailyPrice(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol_id} {self.business_day}"
+        return f"{self.symbol} on {self.business_day}"
 
 
 class FxReferenceRate(models.Model):
@@ -70,4 +70,4 @@ class FxReferenceRate(models.Model):
         indexes = [models.Index(fields=["date", "currency"], name="platform_fxrate_day")]
 
     def __str__(self) -> str:
-        return f"{self.date} EUR{self.currency} {self.per_euro}"
+        return f"{self.date} EUR{self.currency} {self.per_euro.normalize():f}"

@@ -108,7 +108,7 @@ class SymbolDrift(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.server_symbol}: {self.field}"
+        return f"{self.server_symbol}: {self.field.replace('_', ' ')}"
 
 
 class SpecificationImport(models.Model):

@@ -245,7 +245,8 @@ class SymbolSpec(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.validity}"
+        start = self.validity.lower
+        return f"{self.symbol} from {start:%Y-%m-%d %H:%M}" if start else f"{self.symbol} from the beginning"
 
 
 @keep_history(per_statement=True)

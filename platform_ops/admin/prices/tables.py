@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.ui.columns import computed, link, moment, money, number, text
+from backoffice.ui.forms import desk_widgets
 from backoffice.ui.views import DeskTablePage, register_desk_page
 from platform_ops.admin.price_charts import candle_chart
 from platform_ops.admin.prices.feeds import price_text
@@ -126,6 +127,15 @@ class PriceBars(DeskTablePage):
             ],
             "chart": candle_chart(list(reversed(bars)), title=f"{symbol.code}, {period}", digits=max(digits, 0)),
         }
+
+    def _filter(self) -> forms.Form:
+        """What is shown stands in the form, also before anybody has chosen."""
+        given = self.request.GET.copy()
+        first = self._first() if "symbol" not in given else None
+        if first is not None:
+            given["symbol"] = str(first.pk)
+        given.setdefault("period", PriceBar.Period.HOUR)
+        return desk_widgets(BarsForm(given))
 
     @staticmethod
     def _first() -> Symbol | None:
