@@ -18,6 +18,7 @@ class PlatformOpsConfig(AppConfig):
             api,
             change_kinds,
             checks,
+            drop_copy_room,
             outer_room,
             permissions,
             price_room,
@@ -36,6 +37,7 @@ class PlatformOpsConfig(AppConfig):
         change_kinds.register()
         work.register()
         screens.register()
+        drop_copy_room.register()
         price_room.register()
         swap_room.register()
         symbol_room.register()

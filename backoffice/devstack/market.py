@@ -27,6 +27,7 @@ from backoffice.devstack.demo.history import server_symbol_name
 from backoffice.devstack.demo.prices import MINUTES_PER_YEAR
 from backoffice.devstack.demo.trading import SERVER_CODE
 from backoffice.devstack.floor import Floor, address_of_the_demo, floor_of_the_demo
+from backoffice.devstack.hedges import Hedges
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import business_day_of
 from backoffice.kernel.currency import Currency
@@ -91,6 +92,7 @@ class Market:
         self.feeds = DemoFeeds(seed=seed)
         self.over_the_wire = over_the_wire
         self.floor: Floor | None = None
+        self.hedges = Hedges(say=say) if over_the_wire else None
         self.steps = 0
 
     def step(self) -> int:
@@ -103,6 +105,8 @@ class Market:
         for server_id, deals in records.items():
             ingest_records(server_id=server_id, source=SOURCE, records=deals, as_of=now)
         done = sum(len(deals) for deals in records.values()) + self._trade_over_the_wire()
+        if self.hedges is not None:
+            self.hedges.step({code: self._bid_ask(BY_CODE[code]) for code in self.middle})
         heartbeats.beat("market", {"deals": done})
         return done
 

@@ -58,6 +58,8 @@ def run_demo(*, data: Path, port: int) -> int:
         preflight.check_port(HOST, port)
         preflight.check_port(HOST, streams_port(port))
         preflight.check_port(HOST, trading_port(port))
+        for number in provider_ports(port):
+            preflight.check_port(HOST, number)
         with Supervisor(announce_stops=True) as supervisor:
             try:
                 with _addresses(servers, supervisor) as addresses:
@@ -116,6 +118,11 @@ def trading_port(port: int) -> int:
     return port + 2
 
 
+def provider_ports(port: int) -> tuple[int, int]:
+    """Where the simulated liquidity provider tells its executions, and where it takes orders."""
+    return port + 3, port + 4
+
+
 def streams_port(port: int) -> int:
     """Where the streams answer, beside the site."""
     return port + 1
@@ -139,9 +146,12 @@ def services(data: Path, port: int) -> list[Service]:
     ]
     trading_folder = data / "trading_server"
     trading_server = manage("trading_server", f"--port={trading_port(port)}", f"--folder={trading_folder}")
+    provider_folder = data / "drop_copy"
+    provider = manage("drop_copy_provider", f"--port={provider_ports(port)[0]}", f"--folder={provider_folder}")
     wanted += [
         # It stands for a server outside the house: it may die and come back, and the house must find what it missed.
         Service("trading_server", trading_server, is_renewed=True),
+        Service("drop_copy_provider", provider, is_renewed=True),
         Service("sync_servers", manage("sync_servers")),
         Service("market", manage("market", "--over-the-wire")),
     ]

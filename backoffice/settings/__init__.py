@@ -247,6 +247,8 @@ STORAGES = {
 # Ticks with their verdicts: Parquet files by symbol and day, on a disk of this machine, kept for so many days.
 TICK_FOLDER = os.environ.get("BACKOFFICE_TICKS", str(BASE_DIR / "var" / "ticks"))
 TICK_DAYS = int(os.environ.get("BACKOFFICE_TICK_DAYS", "90"))
+# How many days the messages of FIX sessions are kept; those that executions rest on are kept for good.
+DROP_COPY_DAYS = int(os.environ.get("BACKOFFICE_DROP_COPY_DAYS", "30"))
 # A clamd that looks at each uploaded file: unix:///run/clamav/clamd.ctl or tcp://host:3310; empty for none.
 FILE_SCANNER = os.environ.get("BACKOFFICE_FILE_SCANNER", "")
 WHITENOISE_USE_FINDERS = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,16 @@ from backoffice.core.access import visible_to
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import business_day_of, day_bounds
-from platform_ops.models import Deal, ReconciliationBreak, ServerConnection, ServerSync, SyncGap, TradingServer
+from platform_ops.models import (
+    Deal,
+    DropCopySession,
+    LiquidityFill,
+    ReconciliationBreak,
+    ServerConnection,
+    ServerSync,
+    SyncGap,
+    TradingServer,
+)
 from platform_ops.rules.following import gap_after
 
 MAX_SERVERS = 200
@@ -40,6 +49,8 @@ class ServerHealth:
     breaks: int
     open_gaps: int
     gaps: tuple[SyncGap, ...]
+    drop_copy: DropCopySession | None = None
+    """The FIX session, where the server is a provider's drop copy; its deals are executions then."""
 
     @property
     def state(self) -> str:
@@ -103,6 +114,8 @@ def server_health(*, actor: Actor, now: datetime | None = None) -> list[ServerHe
     syncs = {row.server_id: row for row in ServerSync.objects.filter(server__in=numbers)}
     gaps = _gaps_by_server(numbers, at)
     deals = _deals_today(numbers, at)
+    sessions = {row.server_id: row for row in DropCopySession.objects.filter(server__in=numbers)}
+    deals |= _executions_today(sessions, at)
     breaks = _counts(ReconciliationBreak.objects.filter(server__in=numbers, state="open"))
     rows = [
         ServerHealth(
@@ -117,6 +130,7 @@ def server_health(*, actor: Actor, now: datetime | None = None) -> list[ServerHe
             breaks=breaks.get(server.pk, 0),
             open_gaps=sum(gap.filled_at is None for gap in gaps.get(server.pk, ())),
             gaps=tuple(gaps.get(server.pk, ())),
+            drop_copy=sessions.get(server.pk),
         )
         for server in servers
     ]
@@ -196,6 +210,20 @@ def _deals_today(numbers: list[int], at: datetime) -> dict[int, int]:
         counts = _counts(Deal.objects.filter(revision=0, at__gte=start, at__lt=end))
         cache.set(key, counts, COUNTED_SECONDS)
     return {number: counts.get(number, 0) for number in numbers}
+
+
+def _executions_today(sessions: Mapping[int, DropCopySession], at: datetime) -> dict[int, int]:
+    """What providers executed today, by server of their drop copy."""
+    if not sessions:
+        return {}
+    start, end = day_bounds(business_day_of(at))
+    providers = {session.provider_id: server for server, session in sessions.items()}
+    fills = LiquidityFill.objects.filter(
+        provider__in=providers, revision=0, executed_at__gte=start, executed_at__lt=end
+    )
+    counted = fills.order_by().values("provider").annotate(count=Count("pk"))
+    found = {providers[row["provider"]]: int(row["count"]) for row in counted}
+    return {server: found.get(server, 0) for server in sessions}
 
 
 def _counts(rows: Any) -> dict[int, int]:
