@@ -8,6 +8,7 @@ from django.conf import settings
 from platform_ops.services.account_operations import carry_out_due
 from platform_ops.services.complaints import finish_complaints
 from platform_ops.services.due_days import run_due_days
+from platform_ops.services.liquidity.drop_copies import prune_drop_copy_log
 from platform_ops.services.prices import store
 from platform_ops.services.reconciliation import reconcile_due_servers
 from platform_ops.services.swap_desk.pushing import push_due
@@ -36,6 +37,12 @@ def flush_ticks() -> None:
 def prune_ticks() -> None:
     """Removes ticks, rejections and minutes that are older than they are kept."""
     store.prune_ticks(keep_days=settings.TICK_DAYS)
+
+
+@shared_task
+def prune_drop_copies() -> None:
+    """Removes messages of FIX sessions that are older than they are kept."""
+    prune_drop_copy_log(keep_days=settings.DROP_COPY_DAYS)
 
 
 @shared_task
