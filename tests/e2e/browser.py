@@ -7,6 +7,7 @@ broken content security rule, every exception of a script and every request that
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
@@ -29,6 +30,8 @@ BROWSER_FLAGS = (
 )
 # Rules of WCAG 2.2 A and AA, and the advice of the testing engine itself.
 BAD_IMPACTS = frozenset({"serious", "critical"})
+# What depends on the colours of a theme; everything else axe says is the same in both.
+COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 PAGE_TIMEOUT_MS = 15_000
 
 
@@ -101,9 +104,12 @@ class Visitor:
             group.locator("summary").click()
         group.get_by_role("link", name=title).click()
 
-    def barriers(self) -> list[str]:
-        """The serious and critical findings of axe on the page as it stands."""
-        results = Axe().run(self.page)
+    def barriers(self, rules: list[str] | None = None) -> list[str]:
+        """The serious and critical findings of axe on the page as it stands; of the named rules only, where some are."""
+        options: dict[str, object] = {"resultTypes": ["violations"]}
+        if rules is not None:
+            options["runOnly"] = {"type": "rule", "values": rules}
+        results = Axe().run(self.page, options=options)
         found = []
         for violation in results.response["violations"]:
             if violation["impact"] in BAD_IMPACTS:
@@ -113,6 +119,33 @@ class Visitor:
                 )
                 found.append(f"{violation['impact']} {violation['id']} ×{len(violation['nodes'])}: {places}")
         return found
+
+    def barriers_by_day_and_night(self) -> list[str]:
+        """What axe finds on the page as it stands in its light theme, and with its colours in the dark one."""
+        found = self.barriers()
+        ground = self._ground()
+        self._set_theme("dark")
+        assert self._ground() != ground, f"{self.page.url} has no dark theme"
+        found += [f"dark: {barrier}" for barrier in self.barriers(COLOUR_RULES)]
+        self._set_theme("light")
+        return found
+
+    def _set_theme(self, theme: Literal["light", "dark"]) -> None:
+        """The portal follows the system's theme at once; the desk's own switch, which read it on loading, is set as well."""
+        self.page.emulate_media(color_scheme=theme)
+        self.page.evaluate(
+            "dark => { const page = document.documentElement;"
+            " if (page.getAttribute('x-bind') === 'themeBindings') page.classList.toggle('dark', dark); }",
+            theme == "dark",
+        )
+
+    def _ground(self) -> str:
+        return str(
+            self.page.evaluate(
+                "() => [document.documentElement, document.body]"
+                ".map(part => getComputedStyle(part).backgroundColor).join(' ')"
+            )
+        )
 
     def leave(self) -> None:
         """Closes the window."""

@@ -75,8 +75,7 @@ def test_the_figure_follows_what_happens_without_a_reload(arrive: Arrive, world:
     expect(visitor.page.get_by_label("Inbox, 2 waiting")).to_be_visible()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_inbox_item_and_switches_have_no_serious_barriers(arrive: Arrive, world: World, dark: bool) -> None:
+def test_inbox_item_and_switches_have_no_serious_barriers_by_day_and_night(arrive: Arrive, world: World) -> None:
     # given every state that the pages can show
     for number in range(3):
         unknown_deal(world, f"ODD{number}#", f"99000{number}")
@@ -86,7 +85,7 @@ def test_inbox_item_and_switches_have_no_serious_barriers(arrive: Arrive, world:
     work_items.comment_item(item_id=items[0].pk, text="Asked dealing.", actor=operator)
     for switch in (Switch.HEDGES, Switch.WITHDRAWALS):
         stop(switch=switch, actor=operator, reason="The provider is down.", entity_id=world.entity.pk)
-    visitor = arrive(dark=dark)
+    visitor = arrive()
     visitor.sign_in_as(world.person(Role.ADMINISTRATOR))
     # when axe looks at them
     found = {}
@@ -102,7 +101,7 @@ def test_inbox_item_and_switches_have_no_serious_barriers(arrive: Arrive, world:
         "/desk/pages/work/delivery/",
     ):
         visitor.open(address)
-        found[address] = visitor.barriers()
+        found[address] = visitor.barriers_by_day_and_night()
         expect(visitor.page.get_by_role("region", name="Stopped flows")).to_contain_text("Withdrawals stopped")
     # then it finds nothing serious
     assert {address: barriers for address, barriers in found.items() if barriers} == {}

@@ -60,8 +60,7 @@ def test_every_page_of_every_staff_menu_opens_in_silence(arrive: Arrive, world: 
     assert len(opened) > 10
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_the_desk_has_no_serious_barriers(arrive: Arrive, world: World, dark: bool) -> None:
+def test_the_desk_has_no_serious_barriers_by_day_and_night(arrive: Arrive, world: World) -> None:
     # given the pages that stand for their kinds, with something to show
     settle_range(from_day=MONDAY, to_day=TUESDAY, actor=SYSTEM)
     post_trading_results(business_day=TUESDAY, server_id=world.server.pk, actor=SYSTEM)
@@ -96,30 +95,33 @@ def test_the_desk_has_no_serious_barriers(arrive: Arrive, world: World, dark: bo
         "approval": reverse("admin:core_changerequest_approve", args=[change.pk]),
         "approval policies": reverse("admin:core_approvalpolicy_changelist"),
     }
-    visitor = arrive(dark=dark)
+    visitor = arrive()
     visitor.open("/account/login/")
-    found = {"sign-in": visitor.barriers()}
+    found = {"sign-in": visitor.barriers_by_day_and_night()}
     visitor.sign_in_as(world.person(Role.ADMINISTRATOR))
     # when axe looks at each of them
     for name, url in pages.items():
         visitor.open(url)
-        found[name] = visitor.barriers()
+        found[name] = visitor.barriers_by_day_and_night()
+    # and at one that was opened in the dark
+    by_night = arrive(dark=True)
+    by_night.sign_in_as(world.person(Role.ADMINISTRATOR))
+    by_night.open(pages["dashboard"])
+    assert "dark" in (by_night.page.locator("html").get_attribute("class") or "").split()
+    found["dashboard, opened in the dark"] = by_night.barriers()
     # then it finds nothing serious
     assert {name: barriers for name, barriers in found.items() if barriers} == {}
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-def test_the_portal_has_no_serious_barriers_and_fits_its_window(
-    arrive: Arrive, world: World, phone: bool, dark: bool
-) -> None:
+def test_the_portal_has_no_serious_barriers_and_fits_its_window(arrive: Arrive, world: World, phone: bool) -> None:
     # given an introducing broker and a trader with something to show
     settle_range(from_day=MONDAY, to_day=TUESDAY, actor=SYSTEM)
     line = CommissionLine.objects.filter(partner_id=world.partners["Alpha"].pk)[0]
     found: dict[str, list[str]] = {}
-    visitor = arrive(phone=phone, dark=dark)
+    visitor = arrive(phone=phone)
     visitor.open("/account/login/")
-    found["sign-in"] = visitor.barriers()
+    found["sign-in"] = visitor.barriers_by_day_and_night()
     for name in ("Alpha", "Bruno"):
         user = world.people[name]
         visitor.sign_in_as(user)
@@ -128,7 +130,7 @@ def test_the_portal_has_no_serious_barriers_and_fits_its_window(
         for url in pages:
             # when each of their pages is opened
             visitor.open(f"{url}?from_day={MONDAY}&to_day={TUESDAY}")
-            found[f"{name} {url}"] = visitor.barriers()
+            found[f"{name} {url}"] = visitor.barriers_by_day_and_night()
             # then nobody has to push it sideways
             widths = visitor.page.evaluate(
                 "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
