@@ -65,6 +65,12 @@ class NameTrialSerializer(serializers.Serializer[symbol_names.NameTrial]):
     stands = serializers.CharField(allow_blank=True)
 
 
+class NameTrialsSerializer(serializers.Serializer[Any]):
+    """A trial of each name."""
+
+    trials = NameTrialSerializer(many=True)
+
+
 class NameRuleFilter(filters.FilterSet):
     """Of which server."""
 
@@ -106,16 +112,17 @@ class NameRuleViewSet(ScopedReadOnlyViewSet):
         symbol_names.remove_rule(rule_id=call.target.pk, actor=call.actor, **call.data)
 
     @use_case(
-        capability=VIEW_PLATFORM, input=NameTrialRequestSerializer, output=NameTrialSerializer, many=True, route="try",
+        capability=VIEW_PLATFORM, input=NameTrialRequestSerializer, output=NameTrialsSerializer, route="try",
         detail=False, operation_id="symbol_name_rules_try", description="What the rules make of names. Nothing is kept.",
     )  # fmt: skip
-    def try_names(self, call: Call) -> list[symbol_names.NameTrial]:
+    def try_names(self, call: Call) -> dict[str, Any]:
         """A trial of each name."""
         server, draft = call.data.get("server"), call.data.get("draft")
-        return symbol_names.try_names(
+        trials = symbol_names.try_names(
             server_id=server.pk if server else None, names=call.data["names"], draft=_rule(draft) if draft else None,
             actor=call.actor,
         )  # fmt: skip
+        return {"trials": trials}
 
 
 def _rule(given: dict[str, Any]) -> NameRule:

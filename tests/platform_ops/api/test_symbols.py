@@ -61,13 +61,13 @@ def test_a_server_is_asked_for_its_symbols_and_what_it_cannot_is_said(world: Wor
 def test_a_naming_rule_is_tried_before_it_is_kept(world: World, operator: Caller) -> None:
     draft = {"kind": "alias", "pattern": "GOLD", "symbol": "XAUUSD"}
     tried = operator.post("symbol-name-rules/try/", {"names": ["GOLD", "EURUSD.m", "ZZZ"], "draft": draft})
-    assert [(one["name"], one["symbol"]) for one in tried.json()] == [
+    assert [(one["name"], one["symbol"]) for one in tried.json()["trials"]] == [
         ("GOLD", "XAUUSD"),
         ("EURUSD.m", "EURUSD"),
         ("ZZZ", ""),
     ]
     assert not SymbolNameRule.objects.exists()
-    standing = operator.post("symbol-name-rules/try/", {"server": world.code}).json()
+    standing = operator.post("symbol-name-rules/try/", {"server": world.code}).json()["trials"]
     assert {(one["name"], one["stands"]) for one in standing} == {("EURUSD", "EURUSD"), ("XAUUSD", "XAUUSD")}
     kept = operator.post("symbol-name-rules/", {**draft, "server": world.code, "position": 3}, key="k")
     assert (kept.status_code, kept.json()["symbol"], kept.json()["server"]) == (201, "XAUUSD", world.code)
