@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +17,8 @@ import psycopg2
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
 from django.db import connection
 
 from backoffice.core.books import verify_books
@@ -36,6 +40,7 @@ from ib.services.settlement import settle_ingest_batch, settle_range
 from platform_ops.models import FxReferenceRate, IngestBatch, Trade, TradingServer
 from platform_ops.services.ingest import IngestRecord, ingest_records
 from tests.factories.platform import staff
+from tests.faults.harness import connected_to, run_child
 from tests.logins import make_user
 from tests.migration.packages import SYSTEM, Contents, bring_in, example, house, rewrite, write
 
@@ -116,6 +121,22 @@ def manage(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
     )
+
+
+def manage_here(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As `manage`, in a fork of this process, which need not start Django anew."""
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as output:
+
+        def run() -> None:
+            with connected_to(NAME=database), redirect_stdout(output), redirect_stderr(output):
+                ContentType.objects.clear_cache()
+                try:
+                    call_command(*arguments)
+                finally:
+                    output.flush()
+
+        status = run_child(run)
+        return subprocess.CompletedProcess(arguments, status, Path(output.name).read_text("utf-8"), "")
 
 
 def contents_of(prefix: str) -> Contents:
@@ -229,7 +250,7 @@ def test_an_export_rebuilds_an_equal_broker(tmp_path: Path, scratch: str) -> Non
         if file.name not in ("manifest.json", "core_auditrecord.csv"):
             assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
     # when it is tried, and then done, in an empty database
-    tried = manage(scratch, "migrate_in", str(tmp_path / "one"), "--dry-run", "--json")
+    tried = manage_here(scratch, "migrate_in", str(tmp_path / "one"), "--dry-run", "--json")
     assert tried.returncode == 0, tried.stdout + tried.stderr
     assert not read(scratch)["ledger"]
     done = manage(scratch, "migrate_in", str(tmp_path / "one"), "--json")
@@ -251,13 +272,13 @@ def test_an_export_rebuilds_an_equal_broker(tmp_path: Path, scratch: str) -> Non
         "b = [rebuild_projections(server_id=s.pk, actor=a).pk for s in TradingServer.objects.all()]; assert b == [None, None], b;"
         "assert not any(u.has_usable_password() for u in User.objects.all())"
     )
-    again = manage(scratch, "shell", "-c", code)
+    again = manage_here(scratch, "shell", "-c", code)
     assert again.returncode == 0, again.stdout + again.stderr
     assert read(scratch)["lines"] == before["lines"]
-    books = manage(scratch, "verify_books", "--json")
+    books = manage_here(scratch, "verify_books", "--json")
     assert books.returncode == 0, books.stdout
     # and a second time is refused, changing nothing
-    twice = manage(scratch, "migrate_in", str(tmp_path / "one"), "--json")
+    twice = manage_here(scratch, "migrate_in", str(tmp_path / "one"), "--json")
     assert (twice.returncode, json.loads(twice.stdout)["code"]) == (1, "not_empty")
 
 
@@ -270,7 +291,7 @@ def test_one_legal_entity_is_exported_by_itself_and_nothing_of_the_other_leaks(t
     texts = {file.name: file.read_text("utf-8") for file in (tmp_path / "one").iterdir()}
     assert "newhouse" not in "".join(texts.values()).lower()
     assert "sales@house.test" in texts["core_user.csv"]
-    done = manage(scratch, "migrate_in", str(tmp_path / "one"), "--json")
+    done = manage_here(scratch, "migrate_in", str(tmp_path / "one"), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     ours, theirs = read(scratch), read(connection.settings_dict["NAME"])
     assert 0 < len(ours["ledger"]) < len(theirs["ledger"])
@@ -297,7 +318,7 @@ def test_an_export_that_was_altered_is_refused(tmp_path: Path, scratch: str, cha
     assert altered != file.read_bytes()
     rewrite(tmp_path / "one", file.name, altered)
     # when
-    done = manage(scratch, "migrate_in", str(tmp_path / "one"), "--json")
+    done = manage_here(scratch, "migrate_in", str(tmp_path / "one"), "--json")
     # then
     assert done.returncode == 1, done.stdout + done.stderr
     assert code in {problem["code"] for problem in json.loads(done.stdout)["problems"]}
@@ -330,7 +351,7 @@ def test_another_version_of_the_tables_is_named(tmp_path: Path, scratch: str) ->
     manifest["schema"]["ib"] = "0001_initial"
     (tmp_path / "one" / "manifest.json").write_text(json.dumps(manifest))
     # when
-    done = manage(scratch, "migrate_in", str(tmp_path / "one"), "--json")
+    done = manage_here(scratch, "migrate_in", str(tmp_path / "one"), "--json")
     # then
     assert {problem["code"] for problem in json.loads(done.stdout)["problems"]} == {"other_version"}
 
