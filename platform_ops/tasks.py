@@ -12,6 +12,7 @@ from platform_ops.services.liquidity.drop_copies import prune_drop_copy_log
 from platform_ops.services.prices import store
 from platform_ops.services.reconciliation import reconcile_due_servers
 from platform_ops.services.swap_desk.pushing import push_due
+from platform_ops.services.swaps.sending import send_due_charges
 
 
 @shared_task
@@ -61,3 +62,9 @@ def finish_price_complaints() -> None:
 def push_due_swaps() -> None:
     """Tells the servers the swap rates that are in force and have not arrived."""
     push_due()
+
+
+@shared_task
+def send_swap_charges() -> None:
+    """Sends the charges of swaps, dividends and fees that are due to the servers that take them."""
+    send_due_charges()

@@ -190,10 +190,15 @@ class SwapChargeSerializer(serializers.ModelSerializer[SwapCharge]):
     """What we charged an account."""
 
     account = code_of("account.login")
+    operation = serializers.CharField(
+        source="operation.reference", default=None, allow_null=True, help_text="Of the operation that carries it out."
+    )
 
     class Meta:
         model = SwapCharge
-        fields = ["id", "reference", "account", "day", "kind", "amount", "currency", "state", "deal_ticket", "problem"]
+        fields = [
+            "id", "reference", "account", "day", "kind", "amount", "currency", "state", "operation", "deal_ticket", "problem",
+        ]  # fmt: skip
         read_only_fields = fields
 
 
@@ -201,7 +206,7 @@ class SwapChargeViewSet(ScopedReadOnlyViewSet):
     """Charges of swaps and fees."""
 
     capability = VIEW_PLATFORM
-    queryset = SwapCharge.objects.select_related("account")
+    queryset = SwapCharge.objects.select_related("account", "operation")
     serializer_class = SwapChargeSerializer
     lookup_value_converter = "int"
     filterset_fields = ["state", "day"]

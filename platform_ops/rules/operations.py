@@ -47,6 +47,9 @@ MONEY_KINDS = frozenset(
 ALWAYS_OUT = frozenset({DealKind.CHARGE, DealKind.TAX})
 ALWAYS_IN = frozenset({DealKind.BONUS, DealKind.SO_COMPENSATION})
 
+OWED = frozenset({DealKind.CHARGE, DealKind.COMMISSION, DealKind.INTEREST, DealKind.DIVIDEND, DealKind.TAX})
+"""What an account owes for its trading: taken from it, but paid out to nobody."""
+
 
 class OperationKind(StrEnum):
     """What is done on the server."""
@@ -169,6 +172,11 @@ def check_money(kind: DealKind, amount: Decimal, digits: int) -> None:
     if (kind in ALWAYS_OUT and amount > 0) or (kind in ALWAYS_IN and amount < 0):
         direction = "taken from" if kind in ALWAYS_OUT else "given to"
         raise InvalidInput(f"Such an amount is always {direction} the account.", field="amount", value=str(amount))
+
+
+def is_paid_out(kind: int, amount: Decimal) -> bool:
+    """Whether the operation takes out money that leaves the house, which a stop of withdrawals holds back."""
+    return amount < 0 and DealKind(kind) not in OWED
 
 
 def reasons_for_approval(

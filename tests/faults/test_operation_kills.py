@@ -14,13 +14,19 @@ from django.db import connection
 from backoffice.core.books import verify_books
 from backoffice.core.services import outbox
 from backoffice.kernel import clock
-from platform_ops.models import BalanceOperation, ServerOperation
+from platform_ops.models import BalanceOperation, ServerOperation, SwapCharge
 from platform_ops.services.account_operations import carry_out, carry_out_due, request_balance_operation
 from platform_ops.services.complaints import finish_complaints
+from platform_ops.services.swaps.charges import charge_day
+from platform_ops.services.swaps.rollover import run_rollover
+from platform_ops.services.swaps.sending import send_due_charges
+from platform_ops.services.swaps.settings import set_swap_setting
 from platform_ops.types import DealKind
+from tests.factories.platform import SYSTEM
 from tests.faults.harness import run_child
 from tests.platform_ops.account_operations.ground import Ground, key, make_ground, states
 from tests.platform_ops.complaints.test_complaints import cancelled_case
+from tests.platform_ops.swaps import ground as swaps
 from tests.threads import at_once
 from tests.trading_server import RunningServer, running_server
 
@@ -181,6 +187,47 @@ def test_a_worker_killed_between_send_and_record_is_followed_by_a_look_up(
     assert_booked_once(ground, operation)
     expected = ["requested", "sending", "uncertain"]
     assert states(operation) == expected + (["found"] if deals else ["not_found", "sending", "done"])
+
+
+@pytest.mark.parametrize(
+    ("point", "deals"),
+    [
+        ("platform.swap_charges.after_hand_over", 0),
+        ("platform.operation.before_send", 0),
+        ("platform.operation.after_send", 1),
+    ],
+)
+def test_a_charge_of_swaps_whose_sender_is_killed_is_charged_once(ground: Ground, point: str, deals: int) -> None:
+    eurusd = swaps.symbol()
+    swaps.rate(eurusd, "-10")
+    set_swap_setting(
+        server_id=ground.server.pk, mode="post", cut="server_midnight", channel="server", starts_on=swaps.TUESDAY,
+        actor=SYSTEM, reason="test",
+    )  # fmt: skip
+    swaps.ingest(ground.server, [swaps.deal(ground.account, 1, swaps.at(swaps.TUESDAY, 9))])
+    charge_day(run=run_rollover(server_id=ground.server.pk, day=swaps.TUESDAY, actor=SYSTEM), actor=SYSTEM)
+
+    assert run_child(send_due_charges, crash_at=point) == -signal.SIGKILL
+
+    operation, charge = ServerOperation.objects.get(), SwapCharge.objects.get()
+    assert (charge.state, charge.operation_id) == ("sending", operation.pk)
+    assert len(ground.money_deals(operation.reference)) == deals
+    # Whoever comes by: the next sender of charges hands over nothing again, beat's sweep looks up first
+    ServerOperation.objects.update(next_try_at=clock.now())
+    send_due_charges()
+    carry_out_due()
+    assert len(ground.money_deals(operation.reference)) == (0 if point == "platform.operation.before_send" else 1)
+    ServerOperation.objects.filter(state="uncertain").update(sent_at="2020-01-01T00:00Z", next_try_at=clock.now())
+    carry_out_due()
+    send_due_charges()
+    charge.refresh_from_db()
+    operation.refresh_from_db()
+    (deal,) = ground.money_deals(operation.reference)
+    assert (charge.state, charge.deal_ticket, deal.profit) == ("done", deal.ticket, Decimal(-10))
+    ground.sync()
+    outbox.deliver_due()
+    assert BalanceOperation.objects.filter(ticket=deal.ticket, amount=Decimal(-10)).count() == 1
+    assert [check for check in verify_books()["checks"] if not check["ok"]] == []
 
 
 def test_two_workers_and_a_double_click_move_money_once(ground: Ground) -> None:

@@ -27,6 +27,7 @@ from platform_ops.rules.operations import (
     OperationKind,
     OperationState,
     Step,
+    is_paid_out,
     pause_after,
     settles_at,
 )
@@ -117,7 +118,11 @@ def _claim(operation_id: int, actor: Actor, *, is_forced: bool) -> ServerOperati
         return None
     try:
         require_open(Switch.SERVER_PUSHES, entity_id=operation.entity_id)
-        if operation.kind == OperationKind.MOVE_MONEY and operation.amount is not None and operation.amount < 0:
+        if (
+            operation.amount is not None
+            and operation.deal_kind is not None
+            and is_paid_out(operation.deal_kind, operation.amount)
+        ):
             require_open(Switch.WITHDRAWALS, entity_id=operation.entity_id)
     except SwitchedOff as error:
         operation.problem, operation.next_try_at = error.message[:MAX_NOTE], now + SWITCHED_OFF_PAUSE

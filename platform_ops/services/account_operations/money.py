@@ -21,7 +21,7 @@ from backoffice.kernel.errors import Conflict, Denied, InvalidInput
 from backoffice.kernel.ids import uuid7
 from platform_ops.account_permissions import MOVE_MONEY
 from platform_ops.models import BalanceOperation, ServerOperation, TradingAccount
-from platform_ops.rules.operations import MONEY_KINDS, OperationKind, OperationState, check_money
+from platform_ops.rules.operations import MONEY_KINDS, OperationKind, OperationState, check_money, is_paid_out
 from platform_ops.selectors.account_catalogue import minimum_deposit
 from platform_ops.services.account_operations.common import locked_account, write_request
 from platform_ops.services.account_operations.limits import why_approval_is_needed
@@ -84,7 +84,7 @@ def request_balance_operation(
     }
     if not ServerOperation.objects.filter(idempotency_key=idempotency_key).exists():
         check_account(account, kind, amount)
-        if amount < 0:
+        if is_paid_out(kind, amount):
             require_open(Switch.WITHDRAWALS, entity_id=account.server.entity_id)
         needed = [] if approval is not None else why_approval_is_needed(account=account, amount=amount, actor=actor)
         if needed:

@@ -1,8 +1,8 @@
 """Charging accounts for what a day's lines say: target minus charged, one operation per account, day and kind.
 
 Where we only prove what the server charges, it still charges no administration fee: that one is ours in either mode. A
-charge moves no books by itself: its deal does, which comes back from the server, or is booked here where the server takes
-no operations.
+charge moves no books by itself: its deal does, which comes back from the server (`sending.py` takes it there), or is booked
+here where the server takes no operations.
 """
 
 # ruff: noqa: S608 -- the SQL is built from constants

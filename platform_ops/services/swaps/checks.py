@@ -13,10 +13,14 @@ from backoffice.core.books import CheckOutcome, register_check, rows_of_query
 from platform_ops.gateways.types import SwapMode
 from platform_ops.models import IngestBatch, SwapLine, SwapRun, SwapTerm
 from platform_ops.rules.swaps import Applies, Cause, Term, money_of
+from platform_ops.services.swaps.charges import FIRST_BOOK_TICKET
 from platform_ops.services.swaps.open_positions import OPEN, TOUCHED
+from platform_ops.types import DealKind
 
 PROVED_LINES = 2_000
 """How many lines of a server's last day are computed once more, by the pure rules, at each proof."""
+PROVED_DAYS = 31
+"""Of how many days of each server the lines are held against what was charged."""
 
 _WITHOUT_LINE = f"""
 WITH {TOUCHED}
@@ -43,7 +47,8 @@ SELECT charge.reference, charge.amount, charge.deal_ticket, operation.amount AS 
   JOIN platform_ops_swapsetting setting ON setting.server_id = account.server_id AND setting.channel = 'books'
   LEFT JOIN platform_ops_balanceoperation operation
     ON operation.server_id = account.server_id AND operation.ticket = charge.deal_ticket AND NOT operation.is_cancelled
- WHERE charge.state = 'done' AND (operation.id IS NULL OR operation.amount <> charge.amount)
+ WHERE charge.state = 'done' AND charge.operation_id IS NULL
+   AND (operation.id IS NULL OR operation.amount <> charge.amount)
 """
 
 _FEES = """
@@ -67,6 +72,84 @@ SELECT account.login AS account, coalesce(due.day, charged.day) AS day, due.amou
    AND EXISTS (
     SELECT FROM platform_ops_swapcharge settled JOIN platform_ops_swaprun run ON run.id = settled.run_id
      WHERE run.server_id = account.server_id AND settled.day = coalesce(due.day, charged.day))
+"""
+
+_GRACE = "interval '15 minutes'"
+"""How long what was just computed or answered may take to be written down on the other side."""
+
+# What a charge says of its operation is what the operation says, and its deal is in the books with the same amount.
+_OPERATIONS = f"""
+SELECT charge.reference, server.code AS server, account.login AS account, charge.amount, charge.state,
+       operation.reference AS operation,
+       CASE WHEN operation.id IS NULL THEN 'done, and nothing carried it out'
+            WHEN operation.amount <> charge.amount OR operation.deal_kind <> charge.kind
+              OR operation.account_id <> charge.account_id THEN 'its operation does something else'
+            WHEN operation.state NOT IN ('done', 'found') THEN 'done, but its operation is not'
+            WHEN charge.state <> 'done' THEN 'not done, but its operation is'
+            WHEN operation.deal_ticket IS DISTINCT FROM charge.deal_ticket THEN 'another deal than its operation''s'
+            ELSE 'its deal in the books says otherwise' END AS problem
+  FROM platform_ops_swapcharge charge
+  JOIN platform_ops_tradingaccount account ON account.id = charge.account_id
+  JOIN platform_ops_tradingserver server ON server.id = account.server_id
+  LEFT JOIN platform_ops_serveroperation operation ON operation.id = charge.operation_id
+  LEFT JOIN platform_ops_balanceoperation deal
+    ON deal.server_id = account.server_id AND deal.ticket = charge.deal_ticket AND NOT deal.is_opening
+ WHERE (operation.id IS NULL AND charge.state = 'done' AND charge.deal_ticket < {FIRST_BOOK_TICKET})
+    OR operation.amount <> charge.amount OR operation.deal_kind <> charge.kind
+    OR operation.account_id <> charge.account_id
+    OR (charge.state = 'done' AND operation.state NOT IN ('done', 'found'))
+    OR (charge.state = 'done' AND operation.deal_ticket IS DISTINCT FROM charge.deal_ticket
+        AND operation.id IS NOT NULL)
+    OR (charge.state <> 'done' AND operation.state IN ('done', 'found') AND operation.finished_at < now() - {_GRACE})
+    OR (charge.state = 'done' AND operation.recognised_at IS NOT NULL
+        AND (deal.id IS NULL OR deal.is_cancelled OR deal.amount <> charge.amount OR deal.kind <> charge.kind))
+ ORDER BY 1
+"""
+
+# On servers that take our charges: every amount of the lines is charged or waits to be, or the server refused it and a work
+# item says so. Swaps and dividends are charged where we charge them, fees everywhere.
+_CARRIED_OUT = f"""
+WITH day AS (
+    SELECT DISTINCT ON (run.server_id, run.day) run.server_id, run.day, run.mode = 'post' AND setting.mode = 'post' AS posts
+      FROM platform_ops_swaprun run
+      JOIN platform_ops_swapsetting setting
+        ON setting.server_id = run.server_id AND setting.channel = 'server' AND setting.starts_on <= run.day
+     WHERE run.day > (SELECT max(newest.day) FROM platform_ops_swaprun newest WHERE newest.server_id = run.server_id)
+                     - %s
+       AND NOT EXISTS (
+        SELECT FROM platform_ops_swaprun fresh
+         WHERE fresh.server_id = run.server_id AND fresh.day = run.day AND fresh.created_at > now() - {_GRACE})
+     ORDER BY run.server_id, run.day, run.number DESC
+), target AS (
+    SELECT line.account_id, line.day, part.kind, sum(part.amount) AS amount
+      FROM day
+      JOIN platform_ops_swapline line ON line.day = day.day
+      JOIN platform_ops_tradingaccount account ON account.id = line.account_id AND account.server_id = day.server_id
+     CROSS JOIN LATERAL (VALUES ('fee', line.fee), ('swap', CASE WHEN day.posts THEN line.swap END),
+                                ('dividend', CASE WHEN day.posts THEN line.dividend END)) AS part (kind, amount)
+     WHERE part.amount <> 0
+     GROUP BY 1, 2, 3
+), charged AS (
+    SELECT charge.account_id, charge.day, sum(charge.amount) AS amount,
+           CASE charge.kind WHEN {DealKind.INTEREST.value} THEN 'swap' WHEN {DealKind.DIVIDEND.value} THEN 'dividend'
+                ELSE 'fee' END AS kind
+      FROM day
+      JOIN platform_ops_swapcharge charge ON charge.day = day.day AND charge.state <> 'refused'
+      JOIN platform_ops_tradingaccount account ON account.id = charge.account_id AND account.server_id = day.server_id
+     WHERE day.posts OR charge.kind IN ({DealKind.CHARGE.value}, {DealKind.CORRECTION.value})
+     GROUP BY 1, 2, 4
+)
+SELECT server.code AS server, account.login AS account, day, kind, coalesce(target.amount, 0) AS due,
+       coalesce(charged.amount, 0) AS charged, 'neither charged nor waiting' AS problem
+  FROM target FULL JOIN charged USING (account_id, day, kind)
+  JOIN platform_ops_tradingaccount account ON account.id = account_id
+  JOIN platform_ops_tradingserver server ON server.id = account.server_id
+ WHERE coalesce(target.amount, 0) <> coalesce(charged.amount, 0)
+   AND NOT EXISTS (
+    SELECT FROM platform_ops_swapcharge refused
+     WHERE refused.account_id = account.id AND refused.day = coalesce(target.day, charged.day)
+       AND refused.state = 'refused')
+ ORDER BY 1, 3, 2, 4
 """
 
 
@@ -118,6 +201,12 @@ def charges_follow_lines() -> CheckOutcome:
     return CheckOutcome(rows=[*booked.rows, *fees.rows], count=booked.count + fees.count)
 
 
+def charges_are_carried_out() -> CheckOutcome:
+    """Every amount of the lines of the last days is charged on the server, or waits where people see it, and is so once."""
+    lines, operations = rows_of_query(_CARRIED_OUT, [PROVED_DAYS]), rows_of_query(_OPERATIONS)
+    return CheckOutcome(rows=[*lines.rows, *operations.rows], count=lines.count + operations.count)
+
+
 def term_of_row(row: SwapTerm) -> Term:
     """A stored term as the rules know it."""
     return Term(
@@ -147,6 +236,7 @@ def register() -> None:
     register_check("platform.swap_lines_follow_rules", lines_follow_rules)
     register_check("platform.swap_lines_complete", every_open_position_has_its_line)
     register_check("platform.swap_charges_follow_lines", charges_follow_lines)
+    register_check("platform.swap_charges_carried_out", charges_are_carried_out)
 
 
 def _last_runs() -> list[SwapRun]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Max
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
 
 from backoffice.core.models import Severity
 from backoffice.core.services import work_items
 from backoffice.core.types import Role
 from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
-from platform_ops.models import SwapBreak, SwapLine, SwapRun, SwapTerm, TradingServer
+from backoffice.kernel import clock
+from platform_ops.models import SwapBreak, SwapCharge, SwapLine, SwapRun, SwapTerm, TradingServer
 from platform_ops.rules.swaps import Cause
 
 SWAP_BREAK = "platform.swap_break"
 NO_SWAP_RATE = "platform.no_swap_rate"
 CLOSE_DUE = "platform.swap_free_close_due"
+CHARGE_WAITS = "platform.swap_charge_waits"
+CHARGE_MAY_WAIT = timedelta(minutes=30)
 MAX_SEPARATE_ITEMS = 50
 """Above this many breaks on one server, one item stands for all of them."""
 _ALL = "*"
@@ -30,6 +34,7 @@ def register() -> None:
         (SWAP_BREAK, "Swap that does not agree", 8, swap_breaks, finance),
         (NO_SWAP_RATE, "Symbol without a swap rate", 8, symbols_without_rate, dealing),
         (CLOSE_DUE, "Swap-free position to be closed", 24, positions_to_close, dealing),
+        (CHARGE_WAITS, "Swap charge that is not carried out", 8, waiting_charges, finance),
     ):
         register_work_kind(
             WorkKind(
@@ -57,6 +62,11 @@ def note_rollover(server: TradingServer) -> None:
     _reconcile(CLOSE_DUE, server, lambda: _to_close(server), "The positions are closed.")
 
 
+def note_charges(server: TradingServer) -> None:
+    """Brings the item of a server's charges to what waits."""
+    _reconcile(CHARGE_WAITS, server, lambda: _of_charges(server), "Every charge was carried out.")
+
+
 def swap_breaks(group_keys: list[str] | None) -> Iterable[WorkCondition]:
     """Every break that nobody has explained."""
     return [condition for server in _servers(group_keys) for condition in _of_breaks(server)]
@@ -70,6 +80,11 @@ def symbols_without_rate(group_keys: list[str] | None) -> Iterable[WorkCondition
 def positions_to_close(group_keys: list[str] | None) -> Iterable[WorkCondition]:
     """Every account with swap-free positions that have stayed open longer than allowed."""
     return [condition for server in _servers(group_keys) for condition in _to_close(server)]
+
+
+def waiting_charges(group_keys: list[str] | None) -> Iterable[WorkCondition]:
+    """Servers with charges that wait for long, or that the server refused and nothing has taken the place of."""
+    return [condition for server in _servers(group_keys) for condition in _of_charges(server)]
 
 
 def _reconcile(kind: str, server: TradingServer, conditions: Any, reason: str) -> None:
@@ -179,4 +194,46 @@ def _to_close(server: TradingServer) -> list[WorkCondition]:
             target=server,
         )
         for row in rows
+    ]
+
+
+def unfinished_charges(server: TradingServer) -> QuerySet[SwapCharge]:
+    """Charges that are due or under way, and refused ones whose account and day were charged nothing since."""
+    since = SwapCharge.objects.filter(
+        account=OuterRef("account"), day=OuterRef("day"), seq__gt=OuterRef("seq")
+    ).exclude(state=SwapCharge.State.REFUSED)
+    return SwapCharge.objects.filter(account__server=server).filter(
+        Q(state__in=[SwapCharge.State.DUE, SwapCharge.State.SENDING])
+        | (Q(state=SwapCharge.State.REFUSED) & ~Exists(since))
+    )
+
+
+def _of_charges(server: TradingServer) -> list[WorkCondition]:
+    waiting = unfinished_charges(server).filter(
+        Q(state=SwapCharge.State.REFUSED) | Q(created_at__lt=clock.now() - CHARGE_MAY_WAIT)
+    )
+    found = list(waiting.select_related("account", "operation").order_by("created_at", "pk")[:20])
+    if not found:
+        return []
+    count = waiting.count()
+    amounts = waiting.values("currency").annotate(total=Sum("amount")).order_by("currency")
+    return [
+        WorkCondition(
+            group_key=f"{server.code}:{_ALL}",
+            title=f"{count:,} swap charge{'' if count == 1 else 's'} on {server.code} not carried out",
+            evidence={
+                "server": server.code,
+                "count": count,
+                "amounts": [f"{row['total']:+,.2f} {row['currency']}" for row in amounts],
+                "refused": waiting.filter(state=SwapCharge.State.REFUSED).count(),
+                "examples": [
+                    f"{row.reference} of {row.account.login}: {row.problem or row.get_state_display()}" for row in found
+                ],
+                "consequence": "The accounts' balances on the server lack these amounts. They are sent when the server "
+                "takes them; a refused one is charged anew when its day's rollover is run again.",
+            },
+            entity_id=server.entity_id,
+            target=server,
+            since=found[0].created_at,
+        )
     ]
