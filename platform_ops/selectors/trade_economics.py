@@ -91,10 +91,11 @@ walked AS MATERIALIZED (
                    round(deal.direction * (deal.price - market.gateway_price), {_PRECISION}), deal.at) OVER earlier
                    AS by_markup
           FROM deal
-          JOIN opened USING (account_id, position_ticket)
           LEFT JOIN platform_ops_currentdealmarket AS market
             ON market.server_id = deal.server_id AND market.ticket = deal.ticket AND market.leg = deal.leg
-         WHERE opened.is_walked
+         -- Inside `coalesce` the planner can only look it up in a hash, whatever it believes of two tables just made.
+         WHERE coalesce((deal.account_id, deal.position_ticket) IN
+                        (SELECT account_id, position_ticket FROM opened WHERE is_walked), false)
         WINDOW earlier AS (PARTITION BY deal.account_id, deal.position_ticket ORDER BY deal.at, deal.ticket, deal.leg
                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
       ) AS walking

@@ -5,14 +5,55 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from django.db.models import Q
 
 from backoffice.kernel.business_day import ServerZone
 from platform_ops.gateways.statements import DealRecord, Statement
+from platform_ops.gateways.types import DealReason, GatewayOrder, OrderState
 from platform_ops.models import CurrentDeal, TradingAccount
 from platform_ops.services.staging import IngestRecord
 from platform_ops.types import Platform
+
+PRICE_STEP = Decimal(1).scaleb(-8)
+
+
+def orders_of(*, statement: Statement, account: TradingAccount, zone: ServerZone) -> list[GatewayOrder]:
+    """The orders of an export as a server tells them. What each was filled at is the average of its deals in the books;
+    an export tells only what was asked for."""
+    tickets = [order.ticket for order in statement.orders]
+    paid: dict[int, tuple[Decimal, Decimal]] = {}
+    deals = CurrentDeal.objects.filter(
+        account=account, order_ticket__in=tickets, volume_lots__gt=0, price__isnull=False
+    )
+    for ticket, lots, price in deals.values_list("order_ticket", "volume_lots", "price"):
+        volume, amount = paid.get(ticket, (Decimal(0), Decimal(0)))
+        paid[ticket] = (volume + lots, amount + lots * price)
+    return [
+        GatewayOrder(
+            ticket=order.ticket,
+            login=account.login,
+            symbol=order.symbol,
+            state=OrderState(order.state),
+            type=order.type,
+            side=order.side,
+            volume_initial_lots=order.initial_lots,
+            volume_filled_lots=order.filled_lots,
+            requested_price=order.price,
+            filled_price=_average(paid.get(order.ticket)),
+            placed_at=zone.to_utc(order.placed_at),
+            done_at=None if order.done_at is None else zone.to_utc(order.done_at),
+            position_ticket=order.position,
+            reason=DealReason(order.reason),
+            comment=order.comment,
+        )
+        for order in statement.orders
+    ]
+
+
+def _average(paid: tuple[Decimal, Decimal] | None) -> Decimal | None:
+    return None if paid is None else (paid[1] / paid[0]).quantize(PRICE_STEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +131,9 @@ def ingest_records_of(
             commission=deal.commission,
             fee=deal.fee,
             comment=deal.comment,
+            market_bid=deal.market_bid,
+            market_ask=deal.market_ask,
+            gateway_price=deal.gateway_price,
         )
 
 

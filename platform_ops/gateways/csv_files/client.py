@@ -102,6 +102,9 @@ class CsvFolderGateway:
                     fee=record.fee,
                     comment=record.comment,
                     currency=statement.currency,
+                    market_bid=record.market_bid,
+                    market_ask=record.market_ask,
+                    gateway_price=record.gateway_price,
                 )
         return iter(sorted(found.values(), key=lambda deal: (deal.at, deal.ticket, deal.leg)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -65,6 +65,8 @@ DEAL_COLUMNS = (
     "open_price",
     "open_time",
 )
+MARKET_COLUMNS = ("market_bid", "market_ask", "gateway_price")
+"""Columns that may follow those of the deals: all three, or none."""
 POSITION_COLUMNS = (
     "ticket",
     "position",
@@ -130,8 +132,9 @@ def write_deals_csv(statement: Statement) -> bytes:
     writer.writerow((MAGIC, VERSION))
     writer.writerows(_fact_rows(statement))
     writer.writerow(())
-    writer.writerow(DEAL_COLUMNS)
-    writer.writerows(_deal_row(deal) for deal in statement.deals)
+    tells_market = any(any(_market_row(deal)) for deal in statement.deals)
+    writer.writerow(DEAL_COLUMNS + (MARKET_COLUMNS if tells_market else ()))
+    writer.writerows(_deal_row(deal) + (_market_row(deal) if tells_market else ()) for deal in statement.deals)
     writer.writerow(())
     writer.writerow(POSITION_COLUMNS)
     writer.writerows(_mark_row(mark) for mark in statement.open_positions)
@@ -188,6 +191,10 @@ def _deal_row(deal: DealRecord) -> tuple[str, ...]:
     )
 
 
+def _market_row(deal: DealRecord) -> tuple[str, ...]:
+    return tuple(_shown_number(price) for price in (deal.market_bid, deal.market_ask, deal.gateway_price))
+
+
 def _mark_row(mark: OpenPositionMark) -> tuple[str, ...]:
     return (
         str(mark.ticket),
@@ -228,7 +235,7 @@ def read_deals_csv(text: str) -> Statement:
     """Read a file of this format. Raises InvalidInput with row (line) and field for whatever cannot be read."""
     lines = _Lines(text)
     facts, stated = _read_facts(lines)
-    deals = [_read_deal(cells) for cells in lines.table(DEAL_COLUMNS, until=[])]
+    deals = [_read_deal(cells) for cells in lines.table(DEAL_COLUMNS, until=[], optional=MARKET_COLUMNS)]
     marks = [_read_mark(cells) for cells in lines.table(POSITION_COLUMNS, until=[END])]
     for name, held in (("deals", len(deals)), ("open_positions", len(marks))):
         promised = facts.count(name)
@@ -274,10 +281,12 @@ class _Lines:
             refuse("the line is too long", row=self._reader.line_num, field="file")
         return self._reader.line_num, cells
 
-    def table(self, columns: Sequence[str], *, until: list[str]) -> Iterator[_Cells]:
-        """The lines under a header, up to the line that holds only `until`."""
+    def table(self, columns: tuple[str, ...], *, until: list[str], optional: tuple[str, ...] = ()) -> Iterator[_Cells]:
+        """The lines under a header, up to the line that holds only `until`. The header may go on with the *optional*."""
         number, cells = self.next("the columns")
-        if tuple(cells) != tuple(columns):
+        if optional and tuple(cells) == columns + optional:
+            columns += optional
+        if tuple(cells) != columns:
             refuse("not the columns of this format", row=number, field="columns", value=",".join(cells))
         while True:
             number, cells = self.next("the end of the table")
@@ -429,6 +438,9 @@ def _read_deal(cells: _Cells) -> DealRecord:
         price_digits=cells.count("price_digits", highest=MAX_PRICE_DIGITS),
         open_price=open_price,
         open_time=cells.time("open_time") if cells.has("open_time") else None,
+        market_bid=cells.price_or_none("market_bid"),
+        market_ask=cells.price_or_none("market_ask"),
+        gateway_price=cells.price_or_none("gateway_price"),
     )
 
 

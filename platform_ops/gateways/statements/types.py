@@ -37,7 +37,8 @@ class DealRecord:
 
     `position` is what the deal belongs to: the MT5 position, or the first ticket of an MT4 partial-close chain;
     0 for money rows. `open_price` and `open_time` stand on closing deals, None where the file does not tell.
-    `fee` holds MT4 taxes and MT5 fees. `price` is None and `symbol` empty on money rows.
+    `fee` holds MT4 taxes and MT5 fees. `price` is None and `symbol` empty on money rows. `market_bid`, `market_ask` and
+    `gateway_price` are the market when the deal was executed and the provider's price, None where the file does not tell.
     """
 
     row: int = field(compare=False)
@@ -59,6 +60,9 @@ class DealRecord:
     price_digits: int
     open_price: Decimal | None = None
     open_time: datetime | None = None
+    market_bid: Decimal | None = None
+    market_ask: Decimal | None = None
+    gateway_price: Decimal | None = None
 
     @property
     def money(self) -> Decimal:
