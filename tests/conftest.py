@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.core.cache import cache
@@ -12,6 +13,25 @@ from django.test import TransactionTestCase
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
 """What migrating wrote about the models themselves; it is the same for every test."""
+
+
+LONG_FILES = Path(__file__).with_name("long_files.txt")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several workers share the files out one by one, in the order in which they were collected: the longest come first.
+
+    Left to itself the order is by the number of tests, and files of one long test come last.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    named = [line for line in LONG_FILES.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    place = {LONG_FILES.parent / name: number for number, name in enumerate(named)}
+    gone = [str(path) for path in place if not path.exists()]
+    if gone:
+        raise pytest.UsageError(f"{LONG_FILES} names files that are not there: {', '.join(gone)}")
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session", autouse=True)
