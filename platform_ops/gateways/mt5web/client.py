@@ -70,7 +70,7 @@ _LOGIN = re.compile(r"[0-9]{1,20}")
 class Mt5WebGateway:
     """The connector; opens its connection with the first command and again when it broke."""
 
-    abilities = frozenset(Ability)
+    abilities = frozenset(Ability) - {Ability.EXECUTIONS}
 
     def __init__(self, *, peer: Peer, zone: ServerZone, asks_batches: bool = True) -> None:
         self._peer = peer
