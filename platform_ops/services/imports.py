@@ -28,9 +28,10 @@ from platform_ops.locks import lock_server
 from platform_ops.models import CurrentDeal, OpenPositionMark, StatementImport, TradingAccount, TradingServer
 from platform_ops.permissions import IMPORT_STATEMENTS
 from platform_ops.services import work
+from platform_ops.services.execution import store_orders
 from platform_ops.services.ingest import ingest_statement_records
 from platform_ops.services.statement_figures import check_stored_statement
-from platform_ops.services.statement_records import first_money_at, ingest_records_of, link_positions
+from platform_ops.services.statement_records import first_money_at, ingest_records_of, link_positions, orders_of
 from platform_ops.services.symbols import register_names
 
 DEFAULT_ENTITY_CODE = "house"
@@ -206,6 +207,8 @@ def _store(
         records=ingest_records_of(statement=statement, account=account, zone=zone, links=links),
         roots=links.moved,
     )
+    if statement.orders:
+        store_orders(server_id=given.server.pk, orders=orders_of(statement=statement, account=account, zone=zone))
     checked = check_stored_statement(stored=stored, statement=statement, zone=zone, stale=outcome.merged.stale)
     stored.new_deals = outcome.batch.new_deals
     stored.corrected_deals = outcome.batch.corrected_deals
@@ -286,7 +289,7 @@ def _describe(
     stored.closing_tickets = [deal.ticket for deal in statement.deals if deal.leg == 1]
     stored.opening_balance, stored.opening_credit = statement.opening_balance, statement.opening_credit
     stored.stated_balance = statement.summary.balance
-    stored.rows_total = len(statement.deals)
+    stored.rows_total = len(statement.deals) + len(statement.orders)
     stored.error = {}
 
 

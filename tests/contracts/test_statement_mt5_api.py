@@ -16,7 +16,7 @@ from platform_ops.gateways.statements import read_statement
 from platform_ops.gateways.statements.mt5_api import from_client_api
 from platform_ops.gateways.statements.types import StatementFormat
 from platform_ops.gateways.types import DealReason
-from platform_ops.models import CurrentDeal, StatementImport, Trade
+from platform_ops.models import CurrentDeal, OrderExecution, StatementImport, Trade
 from platform_ops.services.imports import import_statement
 from platform_ops.services.ingest import IngestRecord, ingest_records
 from platform_ops.types import DealEntry, DealKind
@@ -134,3 +134,23 @@ def test_an_export_is_booked_where_its_deals_say_whose_it_is() -> None:
     assert sum(CurrentDeal.objects.values_list("profit", flat=True)) == Decimal("102022.17")
     again = import_statement(server_code="alpha", data=data, file_name="again.xlsx", actor=system)
     assert again.new_deals == 0
+
+    # The orders that belong to the deals end in the board of execution quality, with what their deals were filled at.
+    orders = import_statement(
+        server_code="alpha", data=sample("api_orders_acct1.xlsx"), file_name="orders.xlsx", actor=system
+    )
+    assert (orders.state, orders.account.login, orders.rows_total, orders.new_deals) == ("stored", "5001", 41, 0)
+    assert OrderExecution.objects.count() == 41
+    market = OrderExecution.objects.get(order_ticket=45386469)
+    assert (market.fill_milliseconds, market.requested_price, market.reason) == (8, None, DealReason.WEB)
+    assert market.filled_price == CurrentDeal.objects.get(order_ticket=45386469).price
+    assert f"{market.placed_at:%Y-%m-%d %H:%M:%S}" == "2021-09-17 12:55:56"
+    stop = OrderExecution.objects.get(order_ticket=45386786)
+    assert (stop.requested_price, stop.filled_price, stop.slippage_points, stop.reason) == (
+        Decimal("1.17711"), Decimal("1.17711"), 0, DealReason.STOP_LOSS,
+    )  # fmt: skip
+    once_more = import_statement(
+        server_code="alpha", data=sample("api_orders_acct1.xlsx"), file_name="twice.xlsx", actor=system
+    )
+    assert (once_more.pk, OrderExecution.objects.count()) == (orders.pk, 41)
+    assert CurrentDeal.objects.count() == 42

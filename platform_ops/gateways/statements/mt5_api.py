@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from platform_ops.gateways.statements.fields import (
@@ -199,8 +199,8 @@ def _read_order(row: SheetRow, columns: Mapping[str, int]) -> OrderRecord:
         initial_lots=initial,
         filled_lots=initial - rest if state in (FILLED, 3) else ZERO,
         price=(read_price(price, row=number, field="price_open") or None) if price is not None else None,
-        placed_at=_time(row, columns, "time_setup"),
-        done_at=_time(row, columns, "time_done") if _has(row, columns, "time_done") else None,
+        placed_at=_finest_time(row, columns, "time_setup"),
+        done_at=_finest_time(row, columns, "time_done") if _has(row, columns, "time_done") else None,
         reason=from_client_api(reason),
         comment=clean_text(_cell(row, columns, "comment")),
     )
@@ -230,6 +230,17 @@ def _whole(row: SheetRow, columns: Mapping[str, int], name: str, known: set[int]
     if value != value.to_integral_value() or int(value) not in known:
         refuse(problem, row=row.number, field=name, value=value)
     return int(value)
+
+
+def _finest_time(row: SheetRow, columns: Mapping[str, int], name: str) -> datetime:
+    """A time to the millisecond where the export tells it so: a market order is filled within milliseconds."""
+    finer = f"{name}_msc"
+    value = _cell(row, columns, finer)
+    if isinstance(value, Decimal) and value >= MILLISECONDS_FROM:
+        return _time(row, columns, finer) + timedelta(milliseconds=int(value % 1000))
+    if isinstance(value, datetime):
+        return _time(row, columns, finer) + timedelta(milliseconds=(value.microsecond + 500) // 1000)
+    return _time(row, columns, finer if _has(row, columns, finer) else name)
 
 
 def _time(row: SheetRow, columns: Mapping[str, int], name: str) -> datetime:
