@@ -6,8 +6,12 @@ stands on the other side, until covered.
 Price: exposure (notional, currency legs) is marked to market at the mid. Floating profit is what clients would realise
 now: longs close at the bid, shorts at the ask, as their terminals show it.
 
-Rounding: floating profit is rounded in the profit currency the way the symbol's profit mode says (forex rounds the value
-of each leg, CFD only the difference), once per symbol, book and side; then once more after conversion to the report
+Worth: a lot is valued by the symbol's calculation mode through the platform's own rules (`platform_ops.rules.trading`): contract
+size × price, of futures price × tick value ÷ tick size, of bonds a share of the face value. The units of a position are what it
+is worth at a price of one.
+
+Rounding: floating profit is rounded in the profit currency the way the symbol's calculation mode says (forex rounds the value
+of each leg, every other mode only the difference), once per symbol, book and side; then once more after conversion to the report
 currency. Notional is rounded once, units to eight decimal places. Nothing is a booking.
 """
 
@@ -22,7 +26,9 @@ from typing import Any
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import EXACT, divide, exact_decimal, round_decimal
 from backoffice.kernel.errors import InvalidInput
-from backoffice.kernel.profit import ProfitMode, TradeSide
+from backoffice.kernel.profit import TradeSide
+from platform_ops.rules import trading
+from platform_ops.types import Side
 from risk.types import (
     CurrencyExposure,
     NetExposure,
@@ -39,6 +45,7 @@ UNITS_DIGITS = 8
 RATE_DIGITS = 10
 MOST_GIVEN_PRICES = 10_000
 ZERO = Decimal(0)
+ONE = Decimal(1)
 
 
 def net_exposure(
@@ -111,24 +118,23 @@ def _read_moment(value: Any) -> datetime | None:
 
 
 def floating_of_side(
-    *,
-    side: TradeSide,
-    lots: Decimal,
-    lots_times_price: Decimal,
-    price: SymbolPrice,
-    contract_size: Decimal,
-    mode: ProfitMode,
-    digits: int,
+    *, terms: SymbolTerms, side: TradeSide, lots: Decimal, lots_times_price: Decimal, price: SymbolPrice
 ) -> Decimal:
     """What one side's positions would realise if closed now, in the profit currency, rounded to its digits."""
-    closing = price.bid if side is TradeSide.BUY else price.ask
-    value_now = EXACT.multiply(EXACT.multiply(closing, lots), contract_size)
-    value_opened = EXACT.multiply(lots_times_price, contract_size)
-    if mode is ProfitMode.FOREX:
-        rise = round_decimal(value_now, digits) - round_decimal(value_opened, digits)
-    else:
-        rise = round_decimal(EXACT.subtract(value_now, value_opened), digits)
-    return rise * side.sign if rise else ZERO
+    result = trading.result_of_sum(
+        terms=terms.trading,
+        side=Side(side.sign),
+        lots=lots,
+        lots_times_price=lots_times_price,
+        close_price=price.bid if side is TradeSide.BUY else price.ask,
+    )
+    return result if result else ZERO
+
+
+def value_of(terms: SymbolTerms, lots: Decimal, price: Decimal) -> Decimal:
+    """The worth of net lots (negative: short) at a price in the profit currency, exact, by the symbol's calculation mode."""
+    worth = trading.notional(terms=terms.trading, lots=abs(lots), price=price)
+    return worth if lots >= 0 else -worth
 
 
 def _symbol_exposure(
@@ -142,12 +148,12 @@ def _symbol_exposure(
     long_lots, long_cost = _sum_side(groups, TradeSide.BUY)
     short_lots, short_cost = _sum_side(groups, TradeSide.SELL)
     net_lots = long_lots - short_lots
-    units = None if terms.contract_size is None else EXACT.multiply(net_lots, terms.contract_size)
+    units = value_of(terms, net_lots, ONE) if terms.is_known else None
     rate = rates.get(terms.profit_currency)
     reason = _reason(terms, price, rate)
     notional = floating = None
     if reason is None and units is not None and price is not None and rate is not None:
-        notional = round_decimal(EXACT.multiply(EXACT.multiply(units, price.mid), rate.rate), digits)
+        notional = round_decimal(EXACT.multiply(value_of(terms, net_lots, price.mid), rate.rate), digits)
         floating = round_decimal(EXACT.multiply(_floating(groups, terms, price), rate.rate), digits)
     return SymbolExposure(
         symbol=code,
@@ -166,7 +172,7 @@ def _symbol_exposure(
 
 
 def _reason(terms: SymbolTerms, price: SymbolPrice | None, rate: ReportRate | None) -> Reason | None:
-    if terms.contract_size is None:
+    if not terms.is_known:
         return Reason.NO_SPECIFICATION
     if price is None:
         return Reason.NO_PRICE
@@ -175,20 +181,11 @@ def _reason(terms: SymbolTerms, price: SymbolPrice | None, rate: ReportRate | No
 
 def _floating(groups: list[PositionGroup], terms: SymbolTerms, price: SymbolPrice) -> Decimal:
     """Both sides together, in the profit currency."""
-    assert terms.contract_size is not None
-    digits = Currency.of(terms.profit_currency).digits
     total = ZERO
     for side in TradeSide:
         lots, lots_times_price = _sum_side(groups, side)
-        total += floating_of_side(
-            side=side,
-            lots=lots,
-            lots_times_price=lots_times_price,
-            price=price,
-            contract_size=terms.contract_size,
-            mode=terms.profit_mode,
-            digits=digits,
-        )
+        if lots:
+            total += floating_of_side(terms=terms, side=side, lots=lots, lots_times_price=lots_times_price, price=price)
     return total
 
 
@@ -221,17 +218,18 @@ def _currency_exposures(
         if row.net_units is None or row.price is None:
             continue
         term = terms[row.symbol]
-        money = EXACT.multiply(row.net_units, row.price.mid)
-        units[term.base_asset] = EXACT.add(units[term.base_asset], row.net_units)
+        asset = term.asset_of(row.symbol)
+        money = value_of(term, row.net_lots, row.price.mid)
+        units[asset] = EXACT.add(units[asset], row.net_units)
         units[term.profit_currency] = EXACT.subtract(units[term.profit_currency], money)
-        positions[term.base_asset] += row.positions
+        positions[asset] += row.positions
         positions[term.profit_currency] += row.positions
-        rate, so_far = rates.get(term.profit_currency), marked.get(term.base_asset, ZERO)
+        rate, so_far = rates.get(term.profit_currency), marked.get(asset, ZERO)
         if rate is None:
             # Neither leg can be valued: the money leg has no rate, and the other one is worth that money.
-            marked[term.base_asset] = marked[term.profit_currency] = None
+            marked[asset] = marked[term.profit_currency] = None
         elif so_far is not None:
-            marked[term.base_asset] = EXACT.add(so_far, EXACT.multiply(money, rate.rate))
+            marked[asset] = EXACT.add(so_far, EXACT.multiply(money, rate.rate))
     return tuple(
         _currency_exposure(code, positions[code], units[code], rates.get(code), marked.get(code), digits)
         for code in sorted(units)

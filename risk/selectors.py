@@ -17,7 +17,8 @@ from backoffice.kernel.business_day import day_bounds
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import MissingRate
 from backoffice.kernel.fx import DEFAULT_MAX_AGE_DAYS, PerEuroRateProvider
-from backoffice.kernel.profit import ProfitMode, TradeSide
+from backoffice.kernel.profit import TradeSide
+from platform_ops.gateways.types import CalculationMode
 from risk.models import ExposureRow, ExposureRun
 from risk.types import (
     ALL_BOOKS,
@@ -52,7 +53,8 @@ summed AS (
     JOIN platform_ops_serversymbol named ON named.id = p.server_symbol_id
     GROUP BY p.server_symbol_id, p.side, counted.book
 )
-SELECT server.code, named.name, s.code, s.base_asset, s.profit_currency, spec.contract_size, spec.profit_mode,
+SELECT server.code, named.name, s.code, s.base_asset, s.profit_currency, spec.contract_size,
+       spec.calculation_mode, spec.tick_size, spec.tick_value, spec.face_value, spec.accrued_interest,
        price.bid, price.ask, {priced_at},
        summed.side, summed.book, summed.lots, summed.lots_times_price, summed.positions, summed.fingerprint
 FROM summed
@@ -166,14 +168,18 @@ def _read_book(sql: str, parameters: Mapping[str, Any]) -> OpenBook:
     unmapped: dict[tuple[str, str], UnmappedSymbol] = {}
     fingerprint, positions = Decimal(0), 0
     for row in rows:
-        server, name, code, base, profit_currency, contract_size, mode, bid, ask, quoted_at = row[:10]
-        side, book, lots, lots_times_price, count, row_fingerprint = row[10:]
+        server, name, code, base, profit_currency, contract_size, mode, *more = row[:11]
+        bid, ask, quoted_at, side, book, lots, lots_times_price, count, row_fingerprint = row[11:]
         fingerprint, positions = fingerprint + row_fingerprint, positions + count
         if code is None:
             before = unmapped.get((server, name), UnmappedSymbol(server, name, 0, Decimal(0)))
             unmapped[server, name] = UnmappedSymbol(server, name, before.positions + count, before.lots + lots)
             continue
-        terms[code] = SymbolTerms(base, profit_currency, contract_size, ProfitMode(mode or ProfitMode.FOREX))
+        terms[code] = (
+            SymbolTerms(base, profit_currency, None)
+            if contract_size is None
+            else SymbolTerms(base, profit_currency, contract_size, CalculationMode(mode), *more)
+        )
         if bid is not None:
             quotes[code] = SymbolPrice(bid, ask, quoted_at)
         group = PositionGroup(code, TradeSide.BUY if side > 0 else TradeSide.SELL, book, lots, lots_times_price, count)

@@ -9,7 +9,10 @@ from decimal import Decimal
 from enum import StrEnum
 
 from backoffice.kernel.decimals import EXACT
-from backoffice.kernel.profit import ProfitMode, TradeSide
+from backoffice.kernel.profit import TradeSide
+from platform_ops.gateways.types import CalculationMode
+from platform_ops.gateways.types import SymbolTerms as TradingTerms
+from platform_ops.rules.trading import FUTURES_MODES
 
 ALL_BOOKS = ""
 """The key of figures over every book; the others are values of the account dimension `book`, such as A or B."""
@@ -40,12 +43,49 @@ class PositionGroup:
 
 @dataclass(frozen=True, slots=True)
 class SymbolTerms:
-    """What a symbol is made of and how its profit is rounded. Without a valid specification there is no contract size."""
+    """What a symbol is made of and how it is valued. Without a valid specification there is no contract size.
+
+    A lot is worth contract size × price; of futures it is price × tick value ÷ tick size, of bonds a share of the face value.
+    """
 
     base_asset: str
     profit_currency: str
     contract_size: Decimal | None
-    profit_mode: ProfitMode
+    calculation_mode: CalculationMode = CalculationMode.FOREX
+    tick_size: Decimal = Decimal(0)
+    tick_value: Decimal = Decimal(0)
+    face_value: Decimal = Decimal(0)
+    accrued_interest: Decimal = Decimal(0)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a lot can be valued: futures need their ticks for it, bonds their face value."""
+        if self.calculation_mode in FUTURES_MODES:
+            return self.contract_size is not None and self.tick_size > 0 and self.tick_value > 0
+        if self.calculation_mode is CalculationMode.EXCHANGE_BONDS:
+            return self.contract_size is not None and self.face_value > 0
+        return self.contract_size is not None
+
+    @property
+    def trading(self) -> TradingTerms:
+        """The terms as the platform's own rules take them; only where they are known."""
+        assert self.contract_size is not None
+        return TradingTerms(
+            digits=0,
+            contract_size=self.contract_size,
+            base_currency=self.base_asset,
+            profit_currency=self.profit_currency,
+            margin_currency=self.profit_currency,
+            calculation_mode=self.calculation_mode,
+            tick_size=self.tick_size,
+            tick_value=self.tick_value,
+            face_value=self.face_value,
+            accrued_interest=self.accrued_interest,
+        )
+
+    def asset_of(self, symbol: str) -> str:
+        """What a long position holds. A contract whose "base" is the very money that it is settled in holds none of it."""
+        return symbol if self.base_asset == self.profit_currency else self.base_asset
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,29 @@ def profit_in_symbol_currency(*, terms: SymbolTerms, closed: ClosedVolume) -> tu
     return result, Step("Result in the profit currency", words, numbers, result, terms.profit_currency)
 
 
+def result_of_sum(
+    *, terms: SymbolTerms, side: Side, lots: Decimal, lots_times_price: Decimal, close_price: Decimal
+) -> Decimal:
+    """What positions of one side, summed, would realise at a price, in the profit currency, rounded as one closing is.
+
+    Of a single position the same as `profit_in_symbol_currency`: a result is linear in the lots and in the prices.
+    """
+    digits = Currency.of(terms.profit_currency).digits
+    worth_now = EXACT.multiply(close_price, lots)
+    if terms.calculation_mode in FOREX_MODES:
+        now, opened = (
+            round_decimal(move_value(terms=terms, distance=worth, lots=ONE)[0], digits)
+            for worth in (worth_now, lots_times_price)
+        )
+        return _signed(now - opened, side)
+    rise = EXACT.subtract(worth_now, lots_times_price)
+    value = move_value(terms=terms, distance=rise, lots=ONE)[0]
+    if terms.calculation_mode is CalculationMode.EXCHANGE_BONDS and terms.accrued_interest:
+        units = EXACT.multiply(lots, terms.contract_size)
+        value = EXACT.add(value, EXACT.multiply(units, terms.accrued_interest))
+    return round_decimal(_signed(value, side), digits)
+
+
 def profit_rate(
     *,
     terms: SymbolTerms,

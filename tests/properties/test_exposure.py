@@ -9,18 +9,22 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backoffice.kernel.profit import ProfitMode, TradeSide
+from backoffice.kernel.profit import TradeSide
+from platform_ops.gateways.types import CalculationMode
+from platform_ops.gateways.types import SymbolTerms as TradingTerms
+from platform_ops.rules.trading import ClosedVolume, profit_in_symbol_currency, result_of_sum
+from platform_ops.types import Side
 from risk.rules import net_exposure
 from risk.types import PositionGroup, ReportRate, SymbolPrice, SymbolTerms
 
 D = Decimal
 CENT = D("0.01")
 TERMS = {
-    "EURUSD": SymbolTerms("EUR", "USD", D(100_000), ProfitMode.FOREX),
-    "USDJPY": SymbolTerms("USD", "JPY", D(100_000), ProfitMode.FOREX),
-    "EURGBP": SymbolTerms("EUR", "GBP", D(100_000), ProfitMode.FOREX),
-    "XAUUSD": SymbolTerms("XAU", "USD", D(100), ProfitMode.CFD),
-    "XAUEUR": SymbolTerms("XAU", "EUR", D(100), ProfitMode.CFD),
+    "EURUSD": SymbolTerms("EUR", "USD", D(100_000), CalculationMode.FOREX),
+    "USDJPY": SymbolTerms("USD", "JPY", D(100_000), CalculationMode.FOREX),
+    "EURGBP": SymbolTerms("EUR", "GBP", D(100_000), CalculationMode.FOREX),
+    "XAUUSD": SymbolTerms("XAU", "USD", D(100), CalculationMode.CFD_LEVERAGE),
+    "XAUEUR": SymbolTerms("XAU", "EUR", D(100), CalculationMode.CFD_LEVERAGE),
 }
 PER_UNIT_IN_EUR = {"EUR": D(1), "USD": D("0.9"), "JPY": D("0.006"), "GBP": D("1.15")}
 RATES = {code: ReportRate(value, date(2026, 11, 17), "ECB") for code, value in PER_UNIT_IN_EUR.items()}
@@ -99,3 +103,18 @@ def test_the_other_side_is_the_exact_opposite(positions):
 
 def _smallest(term: SymbolTerms) -> Decimal:
     return D(1) if term.profit_currency == "JPY" else CENT
+
+
+@given(
+    mode=st.sampled_from(list(CalculationMode)), side=st.sampled_from(list(Side)), volume=lots, opened=price, closes=price,
+    tick=st.sampled_from(["0.25", "3", "0.01"]),
+)  # fmt: skip
+def test_a_sum_of_one_position_is_the_result_of_its_closing(mode, side, volume, opened, closes, tick):
+    terms = TradingTerms(
+        digits=5, contract_size=D(100), base_currency="X", profit_currency="USD", margin_currency="USD",
+        calculation_mode=mode, tick_size=D(tick), tick_value=D("12.5"), face_value=D(1000), accrued_interest=D("0.7"),
+    )  # fmt: skip
+    closed = ClosedVolume(side=side, open_price=opened, close_price=closes, lots=volume)
+    expected = profit_in_symbol_currency(terms=terms, closed=closed)[0]
+    summed = result_of_sum(terms=terms, side=side, lots=volume, lots_times_price=volume * opened, close_price=closes)
+    assert summed == expected

@@ -6,9 +6,15 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 
 from backoffice.kernel.business_day import day_bounds
-from risk.services.exposure import measure_day_end_exposure
+from platform_ops.gateways.types import CalculationMode
+from platform_ops.models import Symbol
+from platform_ops.rules.trading import ClosedVolume, notional, profit_in_symbol_currency
+from platform_ops.selectors.symbol_terms import terms_in_force
+from platform_ops.types import Side
+from risk.services.exposure import measure_day_end_exposure, measure_exposure
 from risk.types import ALL_BOOKS
 from tests.risk import world
 
@@ -111,3 +117,78 @@ def test_a_cancelled_deal_opens_nothing(setting):
     world.deal(account, named, ticket=1, position=1, kind=13, entry=IN, lots="3", price="1.09", at=at, revision=1)
     # then
     assert exposure(entity) == {}
+
+
+MODES = {
+    # code: (base asset, terms, opened at, closes at)
+    "ES": ("US500", {"calculation_mode": CalculationMode.FUTURES, "tick_size": D("0.25"), "tick_value": D("12.5")}, "5000.25", "5010.50"),
+    "RTS": ("USD", {"calculation_mode": CalculationMode.EXCHANGE_FUTURES, "tick_size": D(3), "tick_value": D(10)}, "110001", "110333"),
+    "BOND": ("BOND", {"calculation_mode": CalculationMode.EXCHANGE_BONDS, "face_value": D(1000), "accrued_interest": D("1.25")}, "99.5", "98.75"),
+    "STOCK": ("STOCK", {"calculation_mode": CalculationMode.EXCHANGE_STOCKS}, "181.25", "179.5"),
+    "DEPOSIT": ("DEPOSIT", {"calculation_mode": CalculationMode.COLLATERAL}, "1", "2"),
+    "GBPUSD": ("GBP", {"calculation_mode": CalculationMode.FOREX_NO_LEVERAGE}, "1.25005", "1.26001"),
+}  # fmt: skip
+
+
+def test_every_mode_is_valued_by_the_platforms_own_rules_now_and_at_the_end_of_the_day(time_machine):
+    """Futures by tick value ÷ tick size, whatever their contract size says; the same live, from deals, and in SQL."""
+    # given: long 3 lots and short 1 lot of each, by positions as by deals
+    time_machine.move_to(world.NOW, tick=False)
+    entity = world.make_entity()
+    server = world.make_server(entity)
+    account = world.make_account(server, book="B")
+    world.rate("USD", "1.12", DAY)
+    ticket = 100
+    for code, (base, more, opened, closes) in MODES.items():
+        symbol = world.make_symbol(
+            code, base, "USD", contract_size="10", asset_class="index", digits=5, margin_initial=D(100), **more
+        )
+        world.quote(symbol, closes)
+        world.fix_price(symbol, DAY, closes)
+        named = world.named(server, symbol)
+        for side, kind, lots in ((1, BUY, "3"), (-1, SELL, "1")):
+            ticket += 1
+            world.open_position(account, named, side, lots, opened, at=STARTS)
+            world.deal(
+                account, named, ticket=ticket, position=ticket, kind=kind, entry=IN, lots=lots, price=opened, at=STARTS
+            )
+    # when
+    now = measure_exposure(entity_ids=[entity.pk], report_currency="USD")
+    then = measure_day_end_exposure(entity_id=entity.pk, day=DAY, recorded_until=world.NOW, report_currency="USD")
+    # then
+    known = {symbol.code: terms_in_force(symbol_id=symbol.pk, at=world.NOW) for symbol in Symbol.objects.all()}
+    for measured in (now, then):
+        rows = {row.symbol: row for row in measured.by_book[ALL_BOOKS].symbols}
+        assert set(rows) == set(MODES)
+        for code, (_, _, opened, closes) in MODES.items():
+            terms, row = known[code], rows[code]
+            floating = sum(
+                profit_in_symbol_currency(
+                    terms=terms,
+                    closed=ClosedVolume(side=side, open_price=D(opened), close_price=D(closes), lots=D(lots)),
+                )[0]
+                for side, lots in ((Side.BUY, "3"), (Side.SELL, "1"))
+            )
+            assert (row.reason, row.floating) == (None, floating), code
+            assert row.notional == round(notional(terms=terms, lots=D(2), price=D(closes)), 2), code
+            assert row.notional == round(move_value_in_sql(terms, distance=D(closes), lots=D(2)), 2), code
+    rows = {row.symbol: row for row in now.by_book[ALL_BOOKS].symbols}
+    # 10.25 index points are 41 ticks of 12.50, on two lots; by contract size it would have been 205
+    assert (rows["ES"].floating, rows["ES"].notional) == (D("1025.00"), D("501050.00"))
+    assert rows["ES"].net_units == D(100)
+    # A future "of dollars" is no dollars held: its leg is its own
+    legs = {row.currency: row for row in now.by_book[ALL_BOOKS].currencies}
+    assert legs["RTS"].notional == rows["RTS"].notional
+    assert legs["USD"].notional == -sum(row.notional for row in rows.values())
+
+
+def move_value_in_sql(terms, *, distance, lots):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT platform_move_value(%s::smallint, %s, %s, %s, %s, %s, %s)",
+            [
+                int(terms.calculation_mode), terms.contract_size, terms.tick_size, terms.tick_value, terms.face_value,
+                distance, lots,
+            ],
+        )  # fmt: skip
+        return cursor.fetchone()[0]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from backoffice.kernel.errors import InvalidInput
-from backoffice.kernel.profit import ProfitMode, TradeSide
+from backoffice.kernel.profit import TradeSide
+from platform_ops.gateways.types import CalculationMode
 from risk.rules import floating_of_side, net_exposure, read_prices
 from risk.types import PositionGroup, Reason, ReportRate, SymbolPrice, SymbolTerms
 
 D = Decimal
-EURUSD = SymbolTerms("EUR", "USD", D(100_000), ProfitMode.FOREX)
-USDJPY = SymbolTerms("USD", "JPY", D(100_000), ProfitMode.FOREX)
-XAUUSD = SymbolTerms("XAU", "USD", D(100), ProfitMode.CFD)
+EURUSD = SymbolTerms("EUR", "USD", D(100_000), CalculationMode.FOREX)
+USDJPY = SymbolTerms("USD", "JPY", D(100_000), CalculationMode.FOREX)
+XAUUSD = SymbolTerms("XAU", "USD", D(100), CalculationMode.CFD_LEVERAGE)
 DAY = date(2026, 11, 17)
 
 
@@ -127,21 +129,21 @@ def test_forex_rounds_each_leg_and_cfd_only_the_difference():
         "lots": D("0.01"),
         "lots_times_price": D("0.01") * D("1.234564"),
         "price": SymbolPrice(D("1.234566"), D("1.234566")),
-        "contract_size": D(100_000),
-        "digits": 2,
     }
     # then
-    assert floating_of_side(mode=ProfitMode.FOREX, **figures) == D("0.01")
-    assert floating_of_side(mode=ProfitMode.CFD, **figures) == D("0.00")
+    assert floating_of_side(terms=EURUSD, **figures) == D("0.01")
+    assert floating_of_side(terms=replace(EURUSD, calculation_mode=CalculationMode.CFD_LEVERAGE), **figures) == D(
+        "0.00"
+    )
 
 
 def test_what_cannot_be_said_is_named_and_never_zero():
     # given
     terms = {
         "EURUSD": EURUSD,
-        "GBPUSD": SymbolTerms("GBP", "USD", None, ProfitMode.FOREX),
+        "GBPUSD": SymbolTerms("GBP", "USD", None, CalculationMode.FOREX),
         "USDJPY": USDJPY,
-        "USDSEK": SymbolTerms("USD", "SEK", D(100_000), ProfitMode.FOREX),
+        "USDSEK": SymbolTerms("USD", "SEK", D(100_000), CalculationMode.FOREX),
     }
     # when
     found = net_exposure(

@@ -70,6 +70,7 @@ def make_symbol(
     mode: str = "forex",
     digits: int = 5,
     asset_class: str = "forex",
+    **terms: object,
 ) -> Symbol:
     group, _ = SymbolGroup.objects.get_or_create(code="all", defaults={"name": "All"})
     symbol = Symbol.objects.create(
@@ -82,8 +83,11 @@ def make_symbol(
             digits=digits,
             contract_size=Decimal(contract_size),
             pip_size=Decimal("0.0001"),
-            calculation_mode=CalculationMode.FOREX if mode == "forex" else CalculationMode.CFD_LEVERAGE,
             margin_currency=quote,
+            **{
+                "calculation_mode": CalculationMode.FOREX if mode == "forex" else CalculationMode.CFD_LEVERAGE,
+                **terms,
+            },
         )
     return symbol
 
