@@ -145,7 +145,9 @@ class MoveMoney(AccountAction):
         steps = [
             ("Account", f"{account} on {account.server}"),
             ("Client", str(account.client or "none yet")),
+            ("Operation", dict(self.form_class.base_fields["operation"].choices)[data["operation"]]),  # type: ignore[attr-defined]
             ("Amount", f"{signed(amount, digits)} {account.currency}{_in_parent(amount, account)}"),
+            ("Reason", data["reason"]),
         ]
         if needed:
             return [*steps, ("Second person", f"Another person must agree: {needed[0]}.")]

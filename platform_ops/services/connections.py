@@ -334,6 +334,7 @@ def _read_something(gateway: ReadingGateway) -> None:
             return
 
 
+@transaction.atomic
 def _record_test(server: Model, actor: Actor, outcome: ConnectionTest) -> None:
     found = "answers" if outcome.is_good else outcome.problem[:300]
     audit.record(

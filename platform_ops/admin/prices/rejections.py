@@ -134,7 +134,7 @@ def ticks_panel(episode: RejectionEpisode, actor: Actor) -> SafeString | str:
         ),
     )
     return format_html(
-        '<div class="bo-table-wrap" tabindex="0" role="region" aria-label="Rejected ticks"><table class="bo-table">'
+        '<div class="bo-table-wrap" tabindex="0" role="region" aria-label="Rejected ticks, table"><table class="bo-table">'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}",
         head, body, more,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from backoffice.kernel.errors import Denied, InvalidInput, Misconfigured, NotFou
 from platform_ops.gateways.errors import NotOffered
 from platform_ops.models import Deal, ServerConnection, ServerSync, SyncGap, TradingServer
 from platform_ops.selectors import servers
+from platform_ops.services import connections
 from platform_ops.services.connections import ConnectionTerms, open_gateway, save_connection, test_connection
 from platform_ops.services.sync import follow_once
 from platform_ops.types import DealKind
@@ -165,6 +166,26 @@ def test_a_test_says_what_it_found(server: TradingServer, simulated: RunningServ
     assert good.is_good and good.offset_seconds is not None and abs(good.offset_seconds) < 5
     assert not bad.is_good and "password is wrong" in bad.problem
     assert AuditRecord.objects.filter(action="platform.test_connection").count() == 2
+
+
+def test_what_a_test_found_is_written_down_in_a_transaction_of_its_own(
+    server: TradingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a desk that asks outside of any transaction, as it must before it talks to a server
+    depths, record = [], connections.audit.record
+
+    def watched(**given: object) -> object:
+        depths.append(len(connection.savepoint_ids))
+        return record(**given)
+
+    monkeypatch.setattr(connections.audit, "record", watched)
+
+    # when a server is tested that does not answer
+    outside = len(connection.savepoint_ids)
+    check_connection(server_id=server.pk, actor=SYSTEM)
+
+    # then what is written is one transaction deeper than the caller
+    assert depths == [outside + 1]
 
 
 def test_the_board_shows_every_state_and_is_exported(server: TradingServer, simulated: RunningServer) -> None:
