@@ -42,7 +42,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel.errors import DomainError, Misconfigured
 from backoffice.ui.columns import Column, number, text
 from backoffice.ui.exports import FETCH_SIZE, export_response
-from backoffice.ui.formats import EMPTY, format_plain
+from backoffice.ui.formats import EMPTY, format_plain, label_words
 from backoffice.ui.navigation import title_of
 from backoffice.ui.panels import panels_for
 from backoffice.ui.views import DeskActionView
@@ -178,18 +178,21 @@ class DeskModelAdmin(ModelAdmin):
         return rows.order_by(*ordering) if ordering else rows
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """The class's columns; figures that it names as plain fields are drawn as figures: to the right, without idle zeros."""
+        """The class's columns; figures that it names as plain fields are drawn as figures (to the right,
+        without idle zeros), yes and no in words."""
         return [self._figure_column(name) for name in super().get_list_display(request)]
 
     def _figure_column(self, name: Any) -> Any:
         if not isinstance(name, str) or hasattr(self, name):
             return name
         field = {item.name: item for item in self.model._meta.concrete_fields}.get(name)
-        is_count = isinstance(field, models.IntegerField | models.DecimalField) and not field.primary_key
-        if field is None or not is_count or field.choices or name.endswith(("ticket", "login")):
+        if field is None or field.primary_key or field.choices or name.endswith(("ticket", "login")):
             return name
-        title = str(label_for_field(name, self.model, self))
-        return _display(number(name, title=_capitalised(title), order=name), name)
+        title = label_words(str(label_for_field(name, self.model, self)))
+        if isinstance(field, models.BooleanField):
+            return _display(text(name, title=title, order=name), name)
+        is_figure = isinstance(field, models.IntegerField | models.DecimalField)
+        return _display(number(name, title=title, order=name), name) if is_figure else name
 
     def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
         """A filter by a related object offers only what the viewer may see: names alone would tell of other entities."""

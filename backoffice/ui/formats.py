@@ -11,6 +11,10 @@ from backoffice.kernel.currency import Currency
 MINUS = "\u2212"
 EMPTY = "\u2013"
 SYSTEM = "system:"
+ABBREVIATIONS = {
+    "api": "API", "fix": "FIX", "fx": "FX", "id": "ID", "ip": "IP", "isin": "ISIN", "json": "JSON", "lp": "LP",
+    "sha256": "SHA-256", "url": "URL", "utc": "UTC",
+}  # fmt: skip
 
 
 def currency_digits(code: str) -> int:
@@ -62,6 +66,20 @@ def format_plain(value: Any) -> str:
     if isinstance(value, str) and value.startswith(SYSTEM):
         return f"System: {value.removeprefix(SYSTEM).replace('_', ' ')}"
     return str(value)
+
+
+def label_words(label: str) -> str:
+    """A heading made from a field's name, without the words that only a programmer needs: "is active" is "Active", and
+    "proposed by id" is "Proposed by"."""
+    words = str(label).split()
+    if len(words) > 1 and words[0].lower() in {"is", "has"}:
+        words = words[1:]
+    if len(words) > 1 and [word.lower() for word in words[-2:]] == ["by", "id"]:
+        words = words[:-1]
+    if [word.lower() for word in words] == ["entity"]:
+        words = ["legal", "entity"]
+    shown = " ".join(ABBREVIATIONS.get(word.lower(), word) for word in words)
+    return shown[:1].upper() + shown[1:]
 
 
 def format_age(seconds: int) -> str:

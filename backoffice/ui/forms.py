@@ -8,12 +8,17 @@ from django import forms
 from django.contrib.admin.widgets import AdminDateWidget
 from unfold import widgets
 
+from backoffice.ui.formats import EMPTY
+
+DASHES = "---------"  # Django's own words for a choice that nobody made
 FormT = TypeVar("FormT", bound=forms.BaseForm)
 
 
 def desk_widgets(form: FormT) -> FormT:
     """The same form with the desk's widgets in place of Django's plain ones; widgets chosen on purpose stay."""
     for field in form.fields.values():
+        if isinstance(field, forms.ModelChoiceField) and field.empty_label == DASHES:
+            field.empty_label = "Choose …" if field.required else EMPTY
         widget = field.widget
         styled = _styled(widget)
         if styled is None:

@@ -44,12 +44,12 @@ from backoffice.kernel.errors import Denied, DomainError, InvalidInput, Misconfi
 from backoffice.kernel.ids import uuid7
 from backoffice.ui.columns import Column
 from backoffice.ui.exports import FETCH_SIZE, export_response
-from backoffice.ui.forms import desk_widgets
+from backoffice.ui.formats import label_words
+from backoffice.ui.forms import DASHES, desk_widgets
 
 PAGE_SIZE = 50
 PAGE_ROW_LIMIT = 10_000
 ABOUT_FACTS = 12
-DASHES = "---------"  # Django's own words for a choice that nobody made
 
 
 class DeskPage(View):
@@ -318,7 +318,7 @@ class DeskActionView(DeskPage):
         if self.target is None or self.model_admin is None:
             return []
         columns = self.model_admin.export_columns(self.request)
-        return [(column.title, column.html(self.target)) for column in columns[:ABOUT_FACTS]]
+        return [(label_words(column.title), column.html(self.target)) for column in columns[:ABOUT_FACTS]]
 
     def _guarded(self, data: Any) -> forms.Form:
         return desk_widgets(self.make_form(self.actor, data, self.request.FILES if data is not None else None))

@@ -13,7 +13,7 @@ from django.contrib.postgres.fields import DateTimeRangeField
 from django.db import models
 from django.forms import BoundField, CheckboxSelectMultiple, RadioSelect
 
-from backoffice.ui.formats import EMPTY, format_amount, format_decimal, format_plain, format_time
+from backoffice.ui.formats import EMPTY, format_amount, format_decimal, format_plain, format_time, label_words
 
 register = template.Library()
 
@@ -24,10 +24,6 @@ AMOUNTS = frozenset(
         "fee", "minimum_deposit", "opening_balance", "ours", "profit", "stated_balance", "swap", "theirs",
     }
 )  # fmt: skip
-ABBREVIATIONS = {
-    "api": "API", "fix": "FIX", "fx": "FX", "id": "ID", "ip": "IP", "isin": "ISIN", "json": "JSON", "lp": "LP",
-    "sha256": "SHA-256", "url": "URL", "utc": "UTC",
-}  # fmt: skip
 FLAT_ITEMS = 12
 
 
@@ -87,16 +83,8 @@ def fact_text(field: Any) -> str:
 
 @register.filter
 def fact_label(label: str) -> str:
-    """The heading of a value: a field's name without the words that only a programmer needs."""
-    words = str(label).split()
-    if len(words) > 1 and words[0].lower() in {"is", "has"}:
-        words = words[1:]
-    if len(words) > 1 and words[-1].lower() == "id":
-        words = words[:-1]
-    if [word.lower() for word in words] == ["entity"]:
-        words = ["legal", "entity"]
-    shown = " ".join(ABBREVIATIONS.get(word.lower(), word) for word in words)
-    return shown[:1].upper() + shown[1:]
+    """The heading of a value; see `formats.label_words`."""
+    return label_words(label)
 
 
 def _is_plain(value: Any) -> bool:
@@ -116,7 +104,7 @@ def _plain_data(value: Any) -> str:
     if not _is_flat(value):
         return ""
     if isinstance(value, dict):
-        return " · ".join(f"{fact_label(str(name).replace('_', ' '))} {format_plain(value[name])}" for name in value)
+        return " · ".join(f"{label_words(str(name).replace('_', ' '))} {format_plain(value[name])}" for name in value)
     return ", ".join(format_plain(item) for item in value)
 
 
