@@ -51,21 +51,21 @@ class OfferChoice(forms.ModelChoiceField):
 class DemoForm(forms.Form):
     """A demo account."""
 
-    offer = OfferChoice(AccountOffer.objects.none(), label="Account type")
+    offer = OfferChoice(AccountOffer.objects.none(), label="Account type", empty_label="Choose …")
     leverage = forms.TypedChoiceField(coerce=int, label="Leverage")
 
 
 class LeverageForm(forms.Form):
     """Another leverage."""
 
-    account = forms.ModelChoiceField(TradingAccount.objects.none(), label="Account")
+    account = forms.ModelChoiceField(TradingAccount.objects.none(), label="Account", empty_label="Choose …")
     leverage = forms.TypedChoiceField(coerce=int, label="Leverage")
 
 
 class PasswordForm(forms.Form):
     """A new password."""
 
-    account = forms.ModelChoiceField(TradingAccount.objects.none(), label="Account")
+    account = forms.ModelChoiceField(TradingAccount.objects.none(), label="Account", empty_label="Choose …")
     which = forms.ChoiceField(choices=[("main", "Main password"), ("investor", "Investor password")], label="Password")
 
 

@@ -61,7 +61,7 @@ class TradeChoice(forms.ModelChoiceField):
 class ComplaintForm(forms.Form):
     """What is wrong."""
 
-    trade = TradeChoice(Trade.objects.none(), label="Trade", to_field_name="ticket")
+    trade = TradeChoice(Trade.objects.none(), label="Trade", to_field_name="ticket", empty_label="Choose …")
     disputed = forms.ChoiceField(
         choices=[("closing", "Closing price"), ("opening", "Opening price")], label="Which price"
     )
