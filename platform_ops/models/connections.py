@@ -66,7 +66,10 @@ class ServerConnection(models.Model):
 
 
 class ServerSync(models.Model):
-    """Where following a server stands. `cursor_at`: everything before it was read; what comes late is in the overlap."""
+    """Where following a server stands. `cursor_at`: everything before it was read; what comes late is in the overlap.
+
+    `changes_at` is the cursor of what the source marks as changed later, whatever its time; empty where it marks nothing.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting", "Not started"
@@ -81,6 +84,8 @@ class ServerSync(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
     state_since = models.DateTimeField(default=clock.now)
     cursor_at = models.DateTimeField(null=True, blank=True)
+    changes_at = models.DateTimeField(null=True, blank=True)
+    corrected_deals = models.PositiveBigIntegerField(default=0, help_text="Found by the source's marks of change.")
     last_deal_at = models.DateTimeField(null=True, blank=True)
     last_success_at = models.DateTimeField(null=True, blank=True)
     lag_seconds = models.PositiveIntegerField(null=True, blank=True)
