@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from platform_ops.gateways.errors import NotOffered
+from platform_ops.gateways.errors import GatewayRefused, NotOffered
+from platform_ops.gateways.fix.drop_copy import DropCopyGateway, Numbers, Received
 from platform_ops.gateways.types import Ability, GatewayDeal, ReadingGateway, TradingGateway
 from platform_ops.services.connections import WRITING
 from platform_ops.types import DealKind, Side
@@ -229,6 +230,28 @@ def test_quotes_are_of_the_symbols_that_were_asked_for(world: World) -> None:
     assert set(ticks) == set(wanted)
     assert all(0 < tick.bid <= tick.ask for tick in ticks.values())
     assert world.gateway.last_ticks(symbols=[]) == {}
+
+
+def test_executions_come_in_the_order_of_their_numbers_and_numbers_that_were_used_are_refused(world: World) -> None:
+    needs(world, Ability.EXECUTIONS)
+    gateway = cast(DropCopyGateway, world.gateway)
+
+    def told() -> list[tuple[int, str, Decimal | None, datetime]]:
+        kept: list[Received] = []
+        standing = gateway.follow(numbers=Numbers(), keep=kept.append, seconds=0.5)
+        while standing.gap_to:
+            standing = gateway.follow(numbers=standing.numbers, keep=kept.append, seconds=0.5)
+        gateway.close()
+        messages = [message for received in kept for message in received.messages]
+        assert [message.sequence for message in messages] == sorted({message.sequence for message in messages})
+        return [(one.sequence, one.get(17), one.number(32), one.moment(60)) for one in messages]
+
+    first = told()
+    assert len(first) == 5
+    assert all(at.tzinfo is UTC for *_, at in first)
+    # A session that forgot its own numbers would double or lose messages: the provider does not take it.
+    with pytest.raises(GatewayRefused, match="too low"):
+        told()
 
 
 def test_nothing_can_be_changed_by_a_connector_that_only_reads(world: World) -> None:
