@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backoffice.devstack.trading_server.broker import Broker, Standing
-from backoffice.devstack.trading_server.dealing import Dealing, Execution, Outcome, Request
+from backoffice.devstack.trading_server.dealing import Dealing
+from backoffice.devstack.trading_server.executing import Execution, Outcome, Request
 from backoffice.devstack.trading_server.faults import FOREVER, Fault
 from backoffice.devstack.trading_server.journal import Journal
 from backoffice.devstack.trading_server.records import Deal

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from backoffice.devstack.trading_server import nights
 from backoffice.devstack.trading_server.accounts import balance_operation
 from backoffice.devstack.trading_server.broker import Broker
-from backoffice.devstack.trading_server.dealing import Dealing, Execution, Request
+from backoffice.devstack.trading_server.dealing import Dealing
+from backoffice.devstack.trading_server.executing import Execution, Request
 from backoffice.devstack.trading_server.journal import Journal
 from backoffice.devstack.trading_server.retcodes import Refused
 from backoffice.devstack.trading_server.setup import set_up

@@ -16,7 +16,8 @@ from typing import Any
 
 from backoffice.devstack.trading_server import operator_commands
 from backoffice.devstack.trading_server.broker import Broker
-from backoffice.devstack.trading_server.dealing import Dealing, Execution
+from backoffice.devstack.trading_server.dealing import Dealing
+from backoffice.devstack.trading_server.executing import Execution
 from backoffice.devstack.trading_server.journal import Journal
 from backoffice.devstack.trading_server.server import Settings, TradingServer
 from backoffice.devstack.trading_server.setup import AccountPlan, set_up

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from backoffice.devstack.trading_server import nights
 from backoffice.devstack.trading_server.accounts import integer, number
 from backoffice.devstack.trading_server.commands import Answer, Context, set_symbol_unchecked
-from backoffice.devstack.trading_server.dealing import Execution, Outcome
-from backoffice.devstack.trading_server.dealing import Request as OrderRequest
+from backoffice.devstack.trading_server.executing import Execution, Outcome
+from backoffice.devstack.trading_server.executing import Request as OrderRequest
 from backoffice.devstack.trading_server.faults import FOREVER, Fault
 from backoffice.devstack.trading_server.records import ZERO, Deal
 from backoffice.devstack.trading_server.retcodes import OK, PARAMETERS, TEXT, Refused, status

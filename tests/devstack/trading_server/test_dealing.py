@@ -13,7 +13,8 @@ from backoffice.devstack.trading_server import nights, sums
 from backoffice.devstack.trading_server.accounts import balance_operation, change_account, open_account
 from backoffice.devstack.trading_server.broker import Broker
 from backoffice.devstack.trading_server.commands import in_mask
-from backoffice.devstack.trading_server.dealing import Dealing, Execution, Outcome, Request
+from backoffice.devstack.trading_server.dealing import Dealing
+from backoffice.devstack.trading_server.executing import Execution, Outcome, Request
 from backoffice.devstack.trading_server.records import Position
 from backoffice.devstack.trading_server.retcodes import Refused
 from backoffice.devstack.trading_server.setup import AccountPlan, set_up

@@ -18,7 +18,8 @@ import pytest
 from backoffice.devstack.execute import PROJECT_FOLDER
 from backoffice.devstack.trading_server import journal as journal_module
 from backoffice.devstack.trading_server.broker import Broker
-from backoffice.devstack.trading_server.dealing import Dealing, Request
+from backoffice.devstack.trading_server.dealing import Dealing
+from backoffice.devstack.trading_server.executing import Request
 from backoffice.devstack.trading_server.journal import Journal
 from backoffice.devstack.trading_server.setup import set_up
 from backoffice.devstack.trading_server.terminal import Terminal, TerminalError
