@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput
-from backoffice.migration.services.applying import Run
+from backoffice.migration.services.targets import Run
 from backoffice.migration.staging import STAGE, ids_of
 from platform_ops.services.ingest import ingest_csv
 from platform_ops.types import DealEntry, DealKind

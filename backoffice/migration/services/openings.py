@@ -24,7 +24,8 @@ from backoffice.kernel import clock
 from backoffice.kernel.business_day import day_bounds
 from backoffice.migration.formats import OPENING_OWNERS, Row
 from backoffice.migration.models import MigrationKey
-from backoffice.migration.services.applying import WRITE_ROWS, Run
+from backoffice.migration.services.applying import WRITE_ROWS
+from backoffice.migration.services.targets import Run
 from backoffice.migration.staging import SEPARATOR, ids_of, staged_chunks
 from funding.ledger.chart import AccountKind, is_debit_normal
 from funding.ledger.services.accounts import get_accounts_bulk

@@ -31,7 +31,8 @@ from backoffice.migration.models import MigrationPackage
 from backoffice.migration.package import Package, check_bytes
 from backoffice.migration.permissions import GIVE_PACKAGE
 from backoffice.migration.services import history, openings
-from backoffice.migration.services.applying import Run, apply_content, publish_versions
+from backoffice.migration.services.applying import apply_content, publish_versions
+from backoffice.migration.services.targets import Run
 from backoffice.migration.types import BalanceRow, FileCounts, Problems, Report
 from ib.locks import lock_tree
 from ib.services.shards import enqueue_days
