@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
@@ -13,6 +14,7 @@ from backoffice.core.services import work_items
 from backoffice.core.types import Role
 from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel import clock
+from backoffice.kernel.money import Money
 from platform_ops.models import SwapBreak, SwapCharge, SwapLine, SwapRun, SwapTerm, TradingServer
 from platform_ops.rules.swaps import Cause
 
@@ -120,16 +122,16 @@ def _of_breaks(server: TradingServer) -> list[WorkCondition]:
     return [
         WorkCondition(
             group_key=f"{server.code}:{row.account.login}:{row.position_ticket}",
-            title=f"Swap of position {row.position_ticket} on {server.code}: {row.theirs} charged, {row.ours} due",
+            title=f"Swap of position {row.position_ticket} on {server.code}: {_money(row, row.theirs)} charged, {_money(row, row.ours)} due",
             evidence={
                 "server": server.code,
                 "login": row.account.login,
                 "position": row.position_ticket,
                 "symbol": row.server_symbol.name,
-                "nights": str(row.nights),
-                "charged_by_server": f"{row.theirs} {row.currency}",
-                "due_by_our_lines": f"{row.ours} {row.currency}",
-                "difference": f"{row.difference} {row.currency}",
+                "nights": f"{row.nights.normalize():f}",
+                "charged_by_server": _money(row, row.theirs),
+                "due_by_our_lines": _money(row, row.ours),
+                "difference": _money(row, row.difference),
             },
             entity_id=server.entity_id,
             target=row,
@@ -237,3 +239,8 @@ def _of_charges(server: TradingServer) -> list[WorkCondition]:
             since=found[0].created_at,
         )
     ]
+
+
+def _money(row: SwapBreak, amount: Decimal) -> str:
+    """An amount of a break in the places of its currency."""
+    return str(Money.of(amount, row.currency).quantized().amount) + f" {row.currency}"
