@@ -19,9 +19,9 @@ from backoffice.core.types import Role
 from backoffice.desk.admin.message_templates import TemplatePage, TemplatePreview, TemplatesPage, WriteTemplate
 from backoffice.desk.admin.messages import CaughtMailBody, CaughtMailPage, CaughtMailsPage, MessageContent
 from crm.models import Client
+from tests.core.messages_help import SERVICE, receipt
 from tests.core.test_file_checks import document, picture, with_place
 from tests.core.test_files import make_client
-from tests.core.test_messages import SERVICE, receipt
 from tests.logins import log_in, make_user
 from tests.mails import mails
 
