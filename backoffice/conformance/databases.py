@@ -1,0 +1,136 @@
+"""Scratch databases: cloned from a migrated template, used for one scenario, dropped whatever happens.
+
+The template's name holds a digest of the migrations, so it is made once for each state of the code and then only copied.
+Each run's databases have names of their own: runs side by side never meet. A database that a killed run left behind is
+dropped by a later run, once it is old and nobody is connected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connections
+from psycopg2 import sql
+
+from backoffice.kernel.errors import Misconfigured
+
+TEMPLATE_PREFIX = "conformance_template_"
+SCRATCH_PREFIX = "conformance_scratch_"
+LEFT_BEHIND_SECONDS = 3_600
+_LOCK = 0x636F6E66
+_ALIAS = "default"
+
+
+def template_name() -> str:
+    """The template's name for the migrations as they are."""
+    digest = hashlib.sha256()
+    for config in sorted(apps.get_app_configs(), key=lambda config: config.label):
+        folder = Path(config.path) / "migrations"
+        for file in sorted(folder.glob("*.py")) if folder.is_dir() else ():
+            digest.update(f"{config.label}/{file.name}\0".encode())
+            digest.update(file.read_bytes())
+    return TEMPLATE_PREFIX + digest.hexdigest()[:16]
+
+
+def ensure_template() -> str:
+    """The name of the migrated template, made first if it is not there. Of several runs one makes it, the others wait."""
+    name = template_name()
+    with _maintenance() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        try:
+            _drop_left_behind(cursor, keep=name)
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate", [name])
+            if cursor.fetchone() is None:
+                _make_template(cursor, name)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+    return name
+
+
+@contextmanager
+def scratch_database(template: str) -> Iterator[str]:
+    """A copy of the template to which Django is connected inside the block; dropped at its end, and on an interrupt."""
+    name = f"{SCRATCH_PREFIX}{int(time.time())}_{os.getpid()}_{secrets.token_hex(4)}"
+    with _maintenance() as cursor:
+        try:
+            cursor.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+            with _connected_to(name):
+                yield name
+        finally:
+            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _make_template(cursor: Any, name: str) -> None:
+    """Migrates an empty database; only a finished one is marked as a template, so half of one is never copied."""
+    cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    with _connected_to(name):
+        call_command("migrate", verbosity=0, interactive=False)
+    cursor.execute(sql.SQL("ALTER DATABASE {} WITH is_template true").format(sql.Identifier(name)))
+
+
+def _drop_left_behind(cursor: Any, *, keep: str) -> None:
+    """Databases of killed runs, and templates of other states of the code that nobody has used for as long."""
+    oldest = time.time() - LEFT_BEHIND_SECONDS
+    cursor.execute(
+        "SELECT datname FROM pg_database WHERE datname LIKE %s"
+        " AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pg_stat_activity.datname = pg_database.datname)",
+        [SCRATCH_PREFIX.replace("_", r"\_") + "%"],
+    )
+    for (name,) in cursor.fetchall():
+        made = name.removeprefix(SCRATCH_PREFIX).partition("_")[0]
+        if made.isdigit() and int(made) < oldest:
+            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+    cursor.execute(
+        "SELECT datname FROM pg_database WHERE datname LIKE %s AND datname <> %s",
+        [TEMPLATE_PREFIX.replace("_", r"\_") + "%", keep],
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(sql.SQL("ALTER DATABASE {} WITH is_template false").format(sql.Identifier(name)))
+        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def _connected_to(name: str) -> Iterator[None]:
+    """Has Django's connection, and those that threads open, lead to another database for a while."""
+    settings = connections.databases[_ALIAS]
+    before = settings["NAME"]
+    connections[_ALIAS].close()
+    settings["NAME"] = connections[_ALIAS].settings_dict["NAME"] = name
+    try:
+        yield
+    finally:
+        connections[_ALIAS].close()
+        settings["NAME"] = connections[_ALIAS].settings_dict["NAME"] = before
+
+
+@contextmanager
+def _maintenance() -> Iterator[Any]:
+    """A cursor outside any transaction, on the configured database, whose tables it never touches."""
+    given = connections[_ALIAS].get_connection_params()
+    wanted = {key: given[key] for key in ("dbname", "user", "password", "host", "port") if given.get(key)}
+    try:
+        connection = psycopg2.connect(**wanted)
+    except psycopg2.OperationalError as error:
+        raise Misconfigured(f"The database server does not answer: {str(error).strip()}") from error
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")
+            if not cursor.fetchone()[0]:
+                raise Misconfigured("The database's user may not create databases, which scenarios are run in.")
+            yield cursor
+    finally:
+        connection.close()
