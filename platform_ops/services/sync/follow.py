@@ -23,6 +23,7 @@ from platform_ops.rules.following import Window, clock_offset, is_off, next_wind
 from platform_ops.services.connections import connection_of, open_gateway
 from platform_ops.services.execution import store_orders
 from platform_ops.services.sync import drop_copies, state
+from platform_ops.services.sync.changes import read_changes
 from platform_ops.services.sync.records import book_deals, portions
 
 LOOK_BACK = timedelta(hours=24)
@@ -126,28 +127,37 @@ def _read(connection: ServerConnection, sync: ServerSync, gateway: ReadingGatewa
     new = corrected = 0
     last_deal_at: datetime | None = None
     refused: list[tuple[datetime, str]] = []
-    for portion in portions(gateway.deals(from_time=window.start, to_time=window.end)):
+
+    def believe_the_clock() -> None:
         if is_off(offset := _offset(connection, gateway)):
             raise _ClockJumped(offset)
+
+    for portion in portions(gateway.deals(from_time=window.start, to_time=window.end)):
+        believe_the_clock()
         booked = book_deals(server=connection.server, gateway=gateway, deals=portion, as_of=clock.now())
         new, corrected = new + booked.new, corrected + booked.corrected
         last_deal_at = max([deal.at for deal in portion] + ([last_deal_at] if last_deal_at else []))
         refused += [(deal.at, complaint) for deal, complaint in booked.refused]
     if connection.syncs_orders and Ability.ORDERS in gateway.abilities:
         _store_orders(connection, gateway, window)
+    complaints, new_in_window = [complaint for _, complaint in refused], new
+    if window.is_live:
+        changes = read_changes(connection, sync, gateway, before_booking=believe_the_clock)
+        new, corrected, complaints = new + changes.new, corrected + changes.corrected, complaints + changes.complaints
     cursor, problem, wait = window.cursor, "", float(connection.interval_seconds if window.is_live else 0)
     if refused:
         # Everything else is booked; the cursor waits before the first that was not.
         first_at = min(at for at, _ in refused)
         cursor = min(cursor, max(first_at, window.start))
-        problem = refused[0][1] if len(refused) == 1 else f"{refused[0][1]} ({len(refused)} such deals)"
+    if complaints:
+        problem = complaints[0] if len(complaints) == 1 else f"{complaints[0]} ({len(complaints)} such deals)"
         wait = max(wait, SECONDS_BETWEEN_REFUSALS)
     state.note_window(
         sync,
         cursor=cursor,
         is_live=window.is_live,
         last_deal_at=last_deal_at,
-        deals=new,
+        deals=new_in_window,
         now=clock.now(),
         problem=problem,
         wait_seconds=wait,
@@ -172,7 +182,8 @@ def _look_back(connection: ServerConnection, gateway: ReadingGateway, reach: tim
         if booked.new:
             found += booked.new
             state.note_late(sync, from_at=portion[0].at, to_at=portion[-1].at, deals=booked.new, now=clock.now())
-    return found
+    # An export may come later than its marks say: they are looked through once more, too.
+    return found + read_changes(connection, sync, gateway, reach=reach).new
 
 
 def _failed(sync: ServerSync, failed_as: str, error: DomainError, *, slowest: float = 0.0) -> Followed:

@@ -115,6 +115,16 @@ def note_window(
     )
 
 
+def note_changes(sync: ServerSync, *, until: datetime | None, deals: int, corrected: int) -> None:
+    """The marks of change were read up to a moment (None: not yet to any), and brought so many deals and corrections."""
+    ServerSync.objects.filter(pk=sync.pk).update(
+        changes_at=F("changes_at") if until is None else Greatest(F("changes_at"), until),
+        deals=F("deals") + deals,
+        corrected_deals=F("corrected_deals") + corrected,
+    )
+    sync.refresh_from_db()
+
+
 def note_stopped(server_id: int, *, now: datetime, message: str = "") -> None:
     """Nobody follows the server any more, on purpose."""
     sync = sync_of(server_id)
