@@ -49,7 +49,6 @@ class SetNumbers(DeskActionView):
 
     slug, title, capability = "set-numbers", "Set the sequence numbers", MANAGE_CONNECTIONS
     form_class = NumbersForm
-    tone = "danger"
     success_message = "Set. The session begins anew with these numbers."
 
     def initial(self, actor: Actor) -> dict[str, Any]:
@@ -100,9 +99,9 @@ class DropCopySessionAdmin(LiquidityAdmin):
         "in by themselves."
     )
     fields: ClassVar[tuple[str, ...]] = (
-        "provider", "server", "parties_shown", "state", "state_since", "note", "logged_on_at", "last_received_at",
-        "last_execution_at", "next_in", "next_out", "gap_to", "messages", "fills", "gaps", "fetched", "garbled",
-        "unreadable", "rejects", "resets",
+        "provider", "server", "parties_shown", "state_shown", "since_shown", "logged_on_shown", "heard_shown",
+        "execution_shown", "in_shown", "out_shown", "missing_shown", "told_shown", "fills_shown", "gaps_shown",
+        "fetched_shown", "garbled_shown", "unreadable_shown", "rejects_shown", "resets_shown", "note",
     )  # fmt: skip
 
     provider_shown = text_column("provider", title="Provider", order="provider__code")
@@ -114,6 +113,14 @@ class DropCopySessionAdmin(LiquidityAdmin):
     out_shown = number_column("next_out", title="Sent next", digits=0)
     gaps_shown = number_column("gaps", title="Gaps", digits=0)
     garbled_shown = number_column("garbled", title="Garbled", digits=0)
+    since_shown = moment_column("state_since", title="So since")
+    logged_on_shown = moment_column("logged_on_at", title="Logged on")
+    missing_shown = number_column("gap_to", title="Missing up to", digits=0)
+    told_shown = number_column("messages", title="Messages about orders", digits=0)
+    fetched_shown = number_column("fetched", title="Came when asked for", digits=0)
+    unreadable_shown = number_column("unreadable", title="Unreadable", digits=0)
+    rejects_shown = number_column("rejects", title="Of ours rejected", digits=0)
+    resets_shown = number_column("resets", title="Numbers begun anew", digits=0)
     parties_shown = computed_column(
         lambda row: f"{row.target_comp_id} (provider) and {row.sender_comp_id} (we)", title="Between"
     )
@@ -124,8 +131,8 @@ class DropCopyMessageAdmin(LiquidityAdmin):
     """Every message of the sessions, as long as the log is kept."""
 
     list_display = (
-        "at_shown", "provider_shown", "way_shown", "kind_shown", "sequence_shown", "symbol", "client_order_id", "order_id",
-        "exec_id", "told_shown",
+        "at_shown", "provider_shown", "way_shown", "kind_shown", "sequence_shown", "symbol", "client_shown", "order_shown",
+        "exec_shown", "told_shown",
     )  # fmt: skip
     list_select_related = ("provider",)
     list_filter = ("provider", "is_incoming", "kind", "is_repeat", "at")
@@ -142,6 +149,9 @@ class DropCopyMessageAdmin(LiquidityAdmin):
     way_shown = computed_column(lambda row: "Received" if row.is_incoming else "Sent", title="Way")
     kind_shown = computed_column(lambda row: kind_words(row.kind), title="Message", order="kind")
     sequence_shown = number_column("sequence", title="Number", digits=0, order="sequence")
+    client_shown = text_column("client_order_id", title="ClOrdID")
+    order_shown = text_column("order_id", title="OrderID")
+    exec_shown = text_column("exec_id", title="ExecID")
     told_shown = computed_column(lambda row: summary_of(row.text), title="What it says")
 
 

@@ -12,6 +12,7 @@ from backoffice.core.triggers import IMMUTABLE_SQLSTATE
 from backoffice.kernel import clock
 from platform_ops.models.liquidity import LiquidityProvider
 from platform_ops.models.servers import TradingServer
+from platform_ops.rules.fix_words import kind_words
 
 
 class DropCopySession(models.Model):
@@ -109,4 +110,4 @@ class DropCopyMessage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.sequence} of {self.provider_id}"
+        return f"{kind_words(self.kind)} {self.sequence:,}"

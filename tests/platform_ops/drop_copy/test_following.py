@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from django.db import Error, transaction
 
-from backoffice.core.models import WorkItem
+from backoffice.core.models import AuditRecord, WorkItem
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
+from backoffice.kernel.errors import Conflict, InvalidInput
 from platform_ops.gateways.fix.drop_copy import DropCopyGateway
 from platform_ops.models import (
     CurrentFill,
@@ -30,6 +31,7 @@ from platform_ops.models import (
 from platform_ops.services import connections
 from platform_ops.services.connections import ConnectionTerms, gateway_of, save_connection
 from platform_ops.services.liquidity import save_provider
+from platform_ops.services.liquidity.drop_copies import prune_drop_copy_log, set_drop_copy_numbers
 from platform_ops.services.sync import drop_copies, follow_once
 from platform_ops.services.sync.work import refusing_providers
 from tests.drop_copy import COMP_ID, HOUSE, PASSWORD, USER, RunningProvider, running_provider
@@ -399,3 +401,41 @@ def test_it_logs_out_when_it_is_told_to_stop(world: World) -> None:
     world.gateway = None
     assert world.follow() == "live"
     assert world.session.gaps == 0
+
+
+def test_the_numbers_are_set_by_a_person_with_a_reason_and_the_session_follows(world: World) -> None:
+    world.follow()
+    session = world.session
+    with pytest.raises(Conflict):
+        set_drop_copy_numbers(
+            session_id=session.pk, next_in=1, next_out=9, actor=SYSTEM, reason="agreed", known=(99, 99)
+        )
+    for wrong in ({"next_in": 0}, {"reason": " "}):
+        with pytest.raises(InvalidInput):
+            set_drop_copy_numbers(
+                **{"session_id": session.pk, "next_in": 2, "next_out": 9, "actor": SYSTEM, "reason": "agreed", **wrong}
+            )
+    set_drop_copy_numbers(session_id=session.pk, next_in=2, next_out=9, actor=SYSTEM, reason="agreed with the desk")
+
+    # The provider misses what lies between; it asks, and gets a gap that is filled.
+    assert world.follow() == "live"
+    world.lp.fill()
+    assert world.follow(until_fills=1) == "live"
+    assert world.session.next_out >= 10
+    assert AuditRecord.objects.get(action="platform.set_drop_copy_numbers").reason == "agreed with the desk"
+
+
+def test_the_log_is_removed_after_its_time_and_the_evidence_stays(world: World) -> None:
+    world.follow()
+    world.lp.fill()
+    world.follow(until_fills=1)
+    kept = LiquidityMessage.objects.count()
+    DropCopyMessage.objects.create(
+        provider=world.provider, is_incoming=True, kind="0", sequence=1, text="old", at=clock.now() - timedelta(days=31)
+    )
+
+    assert prune_drop_copy_log(keep_days=30) == 1
+    assert DropCopyMessage.objects.exists()
+    assert LiquidityMessage.objects.count() == kept
+    with pytest.raises(InvalidInput):
+        prune_drop_copy_log(keep_days=0)
