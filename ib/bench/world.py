@@ -55,7 +55,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(50_000, 5_000, 400, orm_sample=50, cached_sample=2_000, micro_batches=20),
+    "smoke": Scale(20_000, 2_000, 200, orm_sample=50, cached_sample=2_000, micro_batches=20),
     "std": Scale(1_000_000, 50_000, 2_000, orm_sample=200, cached_sample=20_000, micro_batches=100),
     "big": Scale(10_000_000, 50_000, 2_000, orm_sample=400, cached_sample=50_000, micro_batches=100),
 }
