@@ -21,8 +21,9 @@ from backoffice.core.types import Actor, Role
 from backoffice.core.work.kinds import WorkKind, register_work_kind
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import ServerZone
-from backoffice.kernel.errors import Conflict, InvalidInput, NotFound
+from backoffice.kernel.errors import Conflict, InvalidInput, NotFound, Retryable
 from platform_ops.events import SYMBOL_DRIFT_FOUND
+from platform_ops.gateways.errors import GatewayUncertain
 from platform_ops.gateways.types import Ability, GatewaySymbol
 from platform_ops.models import ServerSymbol, ServerSymbolTerms, SymbolDrift, SymbolSpec, TradingServer
 from platform_ops.permissions import MANAGE_CATALOGUE
@@ -188,18 +189,28 @@ def request_adoption(*, server_symbol_id: int, actor: Actor, reason: str) -> Cha
 
 
 def run_repair_job(job: Job, owner: str) -> dict[str, Any]:
-    """Tells the server, outside of any transaction, and looks at it again. What it says then decides, not its answer."""
+    """Tells the server, outside of any transaction, and looks at it again. What it says then decides, not its answer.
+
+    Raises Retryable where the answer was lost and the server states the old values: to tell it again changes nothing twice.
+    """
     row = ServerSymbol.objects.select_related("server").get(pk=job.payload["server_symbol_id"])
     values: dict[str, object] = {
         name: _gateway_value(name, value) for name, value in sorted(job.payload["changes"].items())
     }
-    with open_gateway(server_id=row.server_id, writing=True) as gateway:
-        gateway.change_symbol(name=row.name, changes=values)
+    is_lost = False
+    try:
+        with open_gateway(server_id=row.server_id, writing=True) as gateway:
+            gateway.change_symbol(name=row.name, changes=values)
+    except GatewayUncertain:
+        is_lost = True
     with open_gateway(server_id=row.server_id) as gateway:
         stated = [symbol for symbol in gateway.symbols() if symbol.name == row.name]
     take_server_symbols(server_id=row.server_id, symbols=stated, at=clock.now())
     left = SymbolDrift.objects.filter(server_symbol=row, state=SymbolDrift.State.OPEN, field__in=job.payload["changes"])
-    return {"still_drifting": sorted(left.values_list("field", flat=True))}
+    still = sorted(left.values_list("field", flat=True))
+    if still and is_lost:
+        raise Retryable(f"{row.server.code} did not take the change of {row.name}: its answer was lost.")
+    return {"still_drifting": still}
 
 
 def open_drifts(server_symbol: ServerSymbol) -> list[SymbolDrift]:
