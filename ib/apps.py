@@ -19,7 +19,17 @@ class IbConfig(AppConfig):
         from funding.ledger.services.entries import register_derived_source
         from ib import api, change_kinds, checks, events, groupings, permissions, screens, statement_checks
         from ib.models import Partner
-        from ib.services import day_step, payout_terms, posting, quarantine, runners, statements, upkeep, work
+        from ib.services import (
+            day_step,
+            payout_terms,
+            posting,
+            quarantine,
+            runners,
+            statement_work,
+            statements,
+            upkeep,
+            work,
+        )
 
         permissions.register()
         register_viewable("ib.partners", Partner.objects.all)
@@ -34,6 +44,7 @@ class IbConfig(AppConfig):
         groupings.register()
         day_step.register()
         work.register()
+        statement_work.register()
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")
         register_derived_source(
             statements.SOURCE_TYPE, "an approved statement stands; correct the line, and settle again"

@@ -30,14 +30,17 @@ PAGES = (
     ("Settle commissions", "admin:ib_settle", "ib.settle_commissions", 70, "play_arrow"),
     ("Settlements", "admin:ib_settlementbatch_changelist", "ib.view_commissions", 80, "done_all"),
     ("Coverage of trades", "admin:ib_coverage", "ib.view_commissions", 90, "fact_check"),
+    ("Statements", "admin:ib_commissionstatement_changelist", "ib.view_statements", 62, "request_quote"),
+    ("Payout terms", "admin:ib_payoutterms_changelist", "ib.view_statements", 64, "rule"),
     ("Trades set aside", "admin:ib_quarantinedtrade_changelist", "ib.view_commissions", 95, "report"),
 )
 
 
 def register() -> None:
     """Menu entries, cards, panels and the partner's portal."""
-    from ib.admin import partners, plans
+    from ib.admin import partners, plans, statements
     from ib.portal import pages
+    from ib.portal import statements as own_statements
 
     register_section(DESK, "Partners", "handshake", 40)
     for title, url_name, capability, order, icon in PAGES:
@@ -46,7 +49,9 @@ def register() -> None:
     register_card("ib.commissions", roles, commissions_card, order=40)
     partners.register_panels()
     plans.register_panels()
+    statements.register_panels()
     pages.register()
+    own_statements.register()
 
 
 def commissions_card(actor: Actor) -> Card | None:

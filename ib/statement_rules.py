@@ -66,3 +66,12 @@ def payable_of(total: Decimal, currency: str) -> Decimal:
 def needs_nobody(total: Decimal, *, automatic_up_to: Decimal | None) -> bool:
     """Whether the terms approve the total by themselves."""
     return automatic_up_to is not None and total <= automatic_up_to
+
+
+PART_TITLES = {
+    "ib.settlement_batch": "Commission on trades",
+    "ib.period_settlement": "Rewards and shares by the period",
+    "manual": "Booked by hand",
+    "late": "Booked late into days stated before",
+}
+"""What the sources of a statement's postings are called."""

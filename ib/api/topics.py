@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db.models import Count, Sum
 
-from backoffice.core.webhooks.topics import NUMBER, object_schema, register_public_topic
-from ib.models import CommissionLine, Partner, SettlementBatch
+from backoffice.core.webhooks.topics import NUMBER, TEXT, object_schema, register_public_topic
+from ib.models import CommissionLine, CommissionStatement, Partner, SettlementBatch
 
 
 def describe_settlement(payload: dict[str, Any]) -> list[dict[str, Any]]:
@@ -35,8 +35,48 @@ def describe_settlement(payload: dict[str, Any]) -> list[dict[str, Any]]:
     return list(parts.values())
 
 
+def describe_statement(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """A statement as it stands when it is told."""
+    statement = CommissionStatement.objects.select_related("partner").filter(pk=payload["statement_id"]).first()
+    if statement is None:
+        return []
+    return [
+        {
+            "entity": statement.partner.entity_id,
+            "statement": statement.pk,
+            "partner": statement.partner.reference,
+            "from_day": statement.from_day.isoformat(),
+            "to_day": statement.to_day.isoformat(),
+            "state": statement.state,
+            "total": f"{statement.total:f}",
+            "payable": None if statement.payable is None else f"{statement.payable:f}",
+            "currency": statement.currency,
+        }
+    ]
+
+
+_DAY = {"type": "string", "format": "date"}
+STATEMENT_SCHEMA = object_schema(
+    statement=NUMBER,
+    partner=TEXT,
+    from_day=_DAY,
+    to_day=_DAY,
+    state={"type": "string", "enum": list(CommissionStatement.State.values)},
+    total=TEXT,
+    payable={"type": ["string", "null"]},
+    currency=TEXT,
+)
+
+
 def register() -> None:
     """Opens the desk's topics."""
+    for topic, title in (
+        ("ib.statement_closed", "Commission statement made"),
+        ("ib.statement_approved", "Commission statement approved"),
+    ):
+        register_public_topic(
+            topic, 1, describe_statement, STATEMENT_SCHEMA, title=title, capability="ib.view_statements"
+        )
     register_public_topic(
         "ib.commissions_settled",
         1,

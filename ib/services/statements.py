@@ -28,6 +28,7 @@ from funding.ledger.services.periods import booking_day, closed_through
 from funding.ledger.types import AccountSpec
 from ib.locks import limit_waiting, lock_ledger_posting, lock_partner
 from ib.models import CommissionStatement, Partner, PayoutTerms, StatementHold
+from ib.services import statement_work
 from ib.services.posting import PARTNER_OWNER
 from ib.statement_rules import is_carried, is_over, needs_nobody, next_period, payable_of
 
@@ -84,7 +85,10 @@ def approve_due_statements(*, actor: Actor) -> RunResult:
 
 def run_statements(*, actor: Actor) -> dict[str, RunResult]:
     """Closes what is over, then approves what is due; what the schedule does. Any number may run at once."""
-    return {"closed": close_statements(actor=actor), "approved": approve_due_statements(actor=actor)}
+    result = {"closed": close_statements(actor=actor), "approved": approve_due_statements(actor=actor)}
+    with transaction.atomic():
+        statement_work.note_statements()
+    return result
 
 
 def approve_statement(*, statement_id: int, actor: Actor) -> CommissionStatement:
@@ -110,6 +114,7 @@ def withhold_statement(*, statement_id: int, reason: str, actor: Actor) -> Commi
     if not statement.is_withheld:
         statement.is_withheld, statement.withheld_reason = True, reason.strip()[:500]
         statement.save(update_fields=["is_withheld", "withheld_reason"])
+        statement_work.note_statement(statement.pk)
         _record(statement, "ib.withhold_statement", actor, reason=reason)
     return statement
 
@@ -124,6 +129,7 @@ def let_go_statement(*, statement_id: int, reason: str, actor: Actor) -> Commiss
     if statement.is_withheld:
         statement.is_withheld, statement.withheld_reason, statement.problem = False, "", ""
         statement.save(update_fields=["is_withheld", "withheld_reason", "problem"])
+        statement_work.note_statement(statement.pk)
         _record(statement, "ib.let_go_statement", actor, reason=reason)
     return statement
 
@@ -414,6 +420,7 @@ def _check_approvable(statement: CommissionStatement) -> None:
 def _confirm(statement: CommissionStatement, actor: Actor) -> CommissionStatement:
     statement.state, statement.confirmed_by, statement.confirmed_by_id = State.CONFIRMED, actor.label, actor.user_id
     statement.save(update_fields=["state", "confirmed_by", "confirmed_by_id"])
+    statement_work.note_statement(statement.pk)
     _record(statement, "ib.confirm_statement", actor)
     return statement
 
@@ -433,6 +440,7 @@ def _make_payable(statement: CommissionStatement, *, by_terms: bool, actor: Acto
     lock_ledger_posting()
     post_entry(draft=_draft(statement), actor=actor)
     crash_points.reach("ib.statement.after_posting")
+    statement_work.note_statement(statement.pk)
     _record(statement, "ib.approve_statement", actor, changes={"payable": str(statement.payable)})
     outbox.publish(topic="ib.statement_approved", payload={"statement_id": statement.pk})
     return statement

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client as Browser
+from django.urls import reverse
 
 from backoffice.core.books import verify_books
+from backoffice.core.models import WorkItem
 from backoffice.core.types import Role
 from backoffice.kernel.errors import Conflict, Denied, IllegalTransition, InvalidInput
 from funding.ledger.models import JournalEntry, LedgerAccount
 from funding.ledger.services.periods import close_day
 from ib.models import CommissionStatement, Partner, PayoutTerms
-from ib.services.partners import set_partner_status
+from ib.services.partners import link_partner_login, set_partner_status
 from ib.services.payout_terms import put_payout_terms
 from ib.services.settlement import settle_range
 from ib.services.statements import (
@@ -25,12 +28,14 @@ from ib.services.statements import (
     hold_line,
     let_go_statement,
     release_line,
+    run_statements,
     withhold_statement,
 )
 from ib.statement_rules import Days, next_period, period_of
 from platform_ops.models import Trade
 from tests.factories.ib import Broker
 from tests.factories.platform import MONDAY, SYSTEM, correct_trade, make_trade, staff
+from tests.logins import log_in, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -329,3 +334,87 @@ def test_bad_terms_name_the_field(field: str, value: object) -> None:
         world.put_terms(**{field: value})
     assert refused.value.details["field"] == field
     assert PayoutTerms.objects.count() == 1
+
+
+def test_a_statement_above_the_limit_is_a_work_item_until_it_is_decided() -> None:
+    world = World(automatic_up_to="50")
+    world.trade("10")
+    world.close_books(LAST_OF_MARCH)
+    run_statements(actor=SYSTEM)
+    statement = CommissionStatement.objects.get()
+    items = WorkItem.objects.filter(kind="ib.statement_waits").exclude(state="closed")
+    assert [item.group_key for item in items] == [f"{statement.pk}:"]
+    first, second = people(world)
+    # when it is withheld, nobody is asked; let go, somebody is again
+    withhold_statement(statement_id=statement.pk, reason="looked into", actor=first)
+    assert items.all().count() == 0
+    let_go_statement(statement_id=statement.pk, reason="in order", actor=first)
+    assert items.all().count() == 1
+    # when two people approved it, it is done
+    approve_statement(statement_id=statement.pk, actor=first)
+    assert items.all().count() == 1
+    approve_statement(statement_id=statement.pk, actor=second)
+    assert items.all().count() == 0
+
+
+@pytest.fixture
+def desk(client: Browser) -> tuple[World, Browser]:
+    """A world with a statement above the limit, and a browser of finance."""
+    world = World(automatic_up_to="50")
+    world.trade("10")
+    world.close_books(LAST_OF_MARCH)
+    world.close()
+    user = make_user("finance@house.test", Role.FINANCE, entities=(world.broker.entity,))
+    return world, log_in(client, user)
+
+
+def text_of(response: Any) -> str:
+    return (b"".join(response.streaming_content) if response.streaming else response.content).decode()
+
+
+def test_the_desk_shows_and_decides(desk: tuple[World, Browser]) -> None:
+    world, browser = desk
+    statement = CommissionStatement.objects.get()
+    listed = text_of(browser.get("/desk/ib/commissionstatement/?state=waiting"))
+    assert world.partner.reference in listed
+    assert "70.00" in listed
+    page = text_of(browser.get(f"/desk/ib/commissionstatement/{statement.pk}/change/"))
+    assert "How the total comes about" in page
+    assert "Commission on trades" in page
+    url = reverse("admin:ib_commissionstatement_approve", args=[statement.pk])
+    asked = browser.get(url)
+    key = asked.context["idempotency_key"]
+    browser.post(url, {"confirmed": "yes", "idempotency_key": key})
+    statement.refresh_from_db()
+    assert statement.state == "confirmed"
+    # and the second step is not theirs
+    assert browser.post(url, {"confirmed": "yes", "idempotency_key": "2"}).status_code == 403
+    statement.refresh_from_db()
+    assert statement.state == "confirmed"
+    assert browser.get("/desk/ib/payoutterms/").status_code == 200
+    assert browser.get(reverse("admin:ib_payoutterms_propose")).status_code == 200
+
+
+def test_a_partner_reads_and_downloads_the_own_statements_and_nobody_elses(desk: tuple[World, Browser]) -> None:
+    world, _ = desk
+    other = world.broker.partner()
+    user = make_user("own@partners.test", Role.IB)
+    link_partner_login(partner_id=world.partner.pk, user_id=user.pk, actor=SYSTEM)
+    stranger = make_user("other@partners.test", Role.IB)
+    link_partner_login(partner_id=other.pk, user_id=stranger.pk, actor=SYSTEM)
+    own, foreign = log_in(Browser(), user), log_in(Browser(), stranger)
+    assert "70.00" in text_of(own.get("/portal/statements/"))
+    assert "Commission on trades" in text_of(own.get("/portal/statements/1/"))
+    assert "70.00" in text_of(own.get("/portal/statements/?export=csv"))
+    assert "70.00" not in text_of(foreign.get("/portal/statements/"))
+    assert foreign.get("/portal/statements/1/").status_code == 404
+
+
+def test_the_api_decides_for_finance_and_shows_partners_their_own(desk: tuple[World, Browser]) -> None:
+    world, browser = desk
+    statement = CommissionStatement.objects.get()
+    found = browser.get("/api/v1/commission-statements/").json()["results"]
+    assert [(item["partner"], item["total"]) for item in found] == [(world.partner.reference, "70.00000000")]
+    answer = browser.post(f"/api/v1/commission-statements/{statement.pk}/approve/", {}, "application/json")
+    assert (answer.status_code, answer.json()["state"]) == (200, "confirmed")
+    assert browser.get("/api/v1/own/commission-statements/").status_code == 403

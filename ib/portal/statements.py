@@ -1,0 +1,130 @@
+"""A partner's own statements: what was earned, what waits, what is payable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.html import format_html
+
+from backoffice.core.access import get_visible, visible_to
+from backoffice.core.types import Actor, Role
+from backoffice.ui.columns import computed, moment, money, money_html, number, state, text
+from backoffice.ui.exports import export_response
+from backoffice.ui.portal import PortalTablePage, PortalView, register_portal_page
+from ib import selectors
+from ib.models import CommissionStatement
+from ib.statement_rules import PART_TITLES
+
+ROLES = (Role.IB.value,)
+MOST_SHOWN = 1_000
+WORDS = {
+    CommissionStatement.State.IN_REVIEW: "In review",
+    CommissionStatement.State.CONFIRMED: "In review",
+    CommissionStatement.State.APPROVED: "Payable",
+    CommissionStatement.State.CARRIED: "Carried to the next",
+}
+TONES = {"In review": "warn", "Payable": "good", "Carried to the next": "quiet"}
+
+# Why something is withheld is the house's own note; a partner reads that it is being looked at.
+COLUMNS = (
+    computed(
+        lambda item: format_html(
+            '<a class="bo-link" href="{}">{} to {}</a>',
+            reverse("portal:ib_statement", args=[item.number]),
+            item.from_day,
+            item.to_day,
+        ),
+        title="Days",
+    ),
+    state(lambda item: WORDS[CommissionStatement.State(item.state)], title="State", tones=TONES),
+    money("earned", currency="currency", title="Earned"),
+    money("total", currency="currency", title="Total"),
+    money("payable", currency="currency", title="Payable"),
+    moment("payable_from", title="Payable from"),
+)
+EXPORT_COLUMNS = (
+    number("number", title="Statement", digits=0),
+    moment("from_day", title="From"),
+    moment("to_day", title="Through"),
+    text("state", title="State"),
+    number("carried_in", title="Carried in"),
+    number("earned", title="Earned"),
+    number("held", title="Held"),
+    number("released", title="Released"),
+    number("total", title="Total"),
+    number("payable", title="Payable"),
+    text("currency", title="Currency"),
+    text("digest", title="SHA-256 of the postings"),
+)
+
+
+class StatementsPage(PortalTablePage):
+    """Every statement of the partner, and the same as a file."""
+
+    roles, title, template_name = ROLES, "Statements", "ib/portal/statements.html"
+    columns = COLUMNS
+    empty_text = "No statement yet. The first is made when a period with commission is over."
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The page, or the file."""
+        if request.GET.get("export") in {"csv", "xlsx"}:
+            rows = self.rows(self.actor)
+            return export_response(
+                request,
+                name="statements",
+                columns=EXPORT_COLUMNS,
+                rows=rows,
+                count=len(rows),
+                file_format=request.GET["export"],
+            )
+        return super().get(request, *args, **kwargs)
+
+    def rows(self, actor: Actor) -> Sequence[CommissionStatement]:
+        """The newest first."""
+        partner = selectors.own_partner(actor=actor)
+        own = visible_to(CommissionStatement.objects.filter(partner=partner), actor)
+        return list(own.order_by("-number")[:MOST_SHOWN])
+
+
+class StatementPage(PortalView):
+    """How one statement's total comes about."""
+
+    roles, template_name = ROLES, "ib/portal/statement.html"
+
+    def context(self, actor: Actor) -> Mapping[str, Any]:
+        """Its parts, and the way to its lines."""
+        partner = selectors.own_partner(actor=actor)
+        own = CommissionStatement.objects.filter(partner=partner)
+        statement = get_visible(own, actor, number=self.kwargs["number"])
+        sums = [(PART_TITLES.get(source, source), Decimal(amount)) for source, amount in statement.parts]
+        rows = [
+            ("Carried from earlier statements", statement.carried_in),
+            *sums,
+            ("Held, because it is looked into", -statement.held),
+            ("Held before and released", statement.released),
+        ]
+        return {
+            "title": f"Statement {statement.number}",
+            "statement": statement,
+            "state": WORDS[CommissionStatement.State(statement.state)],
+            "tone": TONES[WORDS[CommissionStatement.State(statement.state)]],
+            "rows": [(title, money_html(amount, statement.currency)) for title, amount in rows if amount],
+            "total": money_html(statement.total, statement.currency),
+            "payable": money_html(statement.payable, statement.currency) if statement.payable is not None else "",
+        }
+
+
+def register() -> None:
+    """Adds the pages."""
+    register_portal_page(
+        "ib.statements", "Statements", "portal:ib_statements", ROLES, 35, route="statements/", view=StatementsPage
+    )
+    # Without roles the page stands in no menu; its view asks for the role itself.
+    register_portal_page(
+        "ib.statement", "Statement", "portal:ib_statement", (), 36, route="statements/<int:number>/", view=StatementPage
+    )
