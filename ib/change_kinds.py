@@ -19,9 +19,10 @@ from ib.permissions import APPROVE_CHANGES
 from ib.rules import money_text
 from ib.services import plans, tree
 from ib.services.card import compile_rate_card
-from ib.services.requests import rules_of
+from ib.services.requests import rules_of, version_terms_of
 from ib.services.shards import RESETTLE_DAY
 from ib.services.what_if import WhatIf, compare_set_ups
+from ib.types import VersionTerms
 
 SETTLER = Actor.system("ib.changes")
 Payload = dict[str, Any]
@@ -79,7 +80,7 @@ def _check_publication(payload: Payload) -> None:
         raise Conflict(f"{version} is published already.", code="already_published")
     if not payload.get("rules"):
         raise InvalidInput("A version without rules would pay nobody.", field="rules")
-    if rules_of(version) != payload["rules"]:
+    if rules_of(version) != payload["rules"] or version_terms_of(version) != payload.get("terms"):
         raise Conflict(
             f"The rules of {version} are no longer those of this request: withdraw it and ask anew.", code="rules_moved"
         )
@@ -98,6 +99,7 @@ def _publication_before(payload: Payload) -> dict[str, Any]:
         "Version in force": f"v{standing.number}" if standing else "none",
         "Planned for later": ", ".join(f"v{item.number} from {item.validity.lower:%Y-%m-%d}" for item in planned)
         or "none",
+        **(_terms_in_words(version_terms_of(standing)) if standing else {}),
         **(_rules_in_words(rules_of(standing)) if standing else {}),
     }
 
@@ -106,15 +108,28 @@ def _publication_after(payload: Payload) -> dict[str, Any]:
     return {
         "Version in force": f"v{_version(payload).number}",
         "Planned for later": "none",
+        **_terms_in_words(payload.get("terms", {})),
         **_rules_in_words(payload["rules"]),
     }
 
 
 def _rules_in_words(rules: list[dict[str, Any]]) -> dict[str, str]:
-    return {
-        f"{rule['symbol_group'] or 'All symbols'}, level {rule['level']}": f"{rule['amount_per_lot']} {rule['currency']} per lot"
-        for rule in rules
+    return {rule["heading"]: rule["promise"] for rule in rules}
+
+
+def _terms_in_words(terms: dict[str, Any]) -> dict[str, str]:
+    """How the version treats money; what is as usual is left out."""
+    usual = VersionTerms()
+    words = {
+        name.replace("_", " ").capitalize(): str(value)
+        for name, value in terms.items()
+        if name not in {"ranks", "weights"} and value != getattr(usual, name)
     }
+    if terms.get("ranks"):
+        words["Ranks"] = ", ".join(name for _, name in terms["ranks"])
+    if terms.get("weights"):
+        words["Weights"] = "; ".join(terms["weights"])
+    return words
 
 
 def _preview_publication(payload: Payload, actor: Actor) -> Impact:

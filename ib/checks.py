@@ -59,20 +59,20 @@ ORDER BY 1
 
 # A line that stands for itself: the first books its target, each later one what is left; no number is missing.
 _LINE_SEQUENCE = """
-SELECT line.partner_id, line.trade_id, line.day, line.seq, line.place AS expected_seq, line.amount,
+SELECT line.partner_id, line.trade_id, line.part, line.day, line.seq, line.place AS expected_seq, line.amount,
        line.target - coalesce(line.before, 0) AS expected_amount, line.currency
 FROM (
-    SELECT l.partner_id, l.trade_id, l.day, l.seq, l.amount, l.target, l.currency,
+    SELECT l.partner_id, l.trade_id, l.part, l.day, l.seq, l.amount, l.target, l.currency,
            lag(l.target) OVER sequence AS before, row_number() OVER sequence - 1 AS place
     FROM ib_commissionline AS l
-    WINDOW sequence AS (PARTITION BY l.partner_id, l.trade_id, l.day ORDER BY l.seq)
+    WINDOW sequence AS (PARTITION BY l.partner_id, l.trade_id, l.part, l.day ORDER BY l.seq)
 ) AS line
 WHERE line.seq <> line.place OR line.amount <> line.target - coalesce(line.before, 0)
 ORDER BY 1, 2, 3, 4
 """
 
 _DEFAULT_PARTITION = """
-SELECT partner_id, trade_id, seq, day FROM ib_line_default ORDER BY day, partner_id, trade_id, seq
+SELECT partner_id, trade_id, part, seq, day FROM ib_line_default ORDER BY day, partner_id, trade_id, seq
 """
 
 # From every partner upwards, keeping only the time during which the whole chain holds; meeting the start is a circle.
@@ -99,8 +99,8 @@ _LINES_EXPLAINED = """
 SELECT line.partner_id, line.trade_id, line.seq, line.day, line.amount, line.target, line.explained, line.booked
 FROM (
     SELECT found.partner_id, found.trade_id, found.seq, found.day, found.amount, found.target,
-           round(round(found.base_lots * found.amount_per_lot * found.fx_rate, 18), entry.reward_digits::integer) AS explained,
-           sum(found.amount) OVER (PARTITION BY found.partner_id, found.trade_id, found.day ORDER BY found.seq) AS booked
+           round(round(found.quantity * found.rate * found.fx_rate, 18), entry.reward_digits::integer) AS explained,
+           sum(found.amount) OVER (PARTITION BY found.partner_id, found.trade_id, found.part, found.day ORDER BY found.seq) AS booked
     FROM ib_commissionline AS found LEFT JOIN ib_ratecardentry AS entry ON entry.id = found.card_entry_id
 ) AS line
 WHERE line.booked <> line.target OR line.explained <> line.target

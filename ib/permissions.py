@@ -26,6 +26,11 @@ _PATHS_TO_ENTITY = {
     "ib.Plan": "entity",
     "ib.PlanVersion": "plan__entity",
     "ib.PlanRule": "version__plan__entity",
+    "ib.PlanTier": "rule__version__plan__entity",
+    "ib.PlanWeight": "version__plan__entity",
+    "ib.PlanRank": "version__plan__entity",
+    "ib.PartnerRank": "partner__entity",
+    "ib.NegotiatedRate": "partner__entity",
     "ib.Agreement": "partner__entity",
     "ib.ClientEvent": "entity",
     "ib.PeriodLine": "partner__entity",
@@ -68,7 +73,8 @@ def register() -> None:
     register_scope("ib.PartnerEdge", _edges_of_own_subtree)
     register_scope("ib.ClientReferral", _of_own_partner("partner__user"))
     register_scope("ib.Agreement", _of_own_partner("partner__user"))
-    for label in ("ib.PeriodLine", "ib.PeriodSettlement", "ib.CarryBalance", "ib.CpaClaim"):
+    own = ("ib.PeriodLine", "ib.PeriodSettlement", "ib.CarryBalance", "ib.CpaClaim", "ib.PartnerRank", "ib.NegotiatedRate")
+    for label in own:
         register_scope(label, _of_own_partner("partner__user"))
     for label in ("ib.CommissionStatement", "ib.StatementHold"):
         register_scope(label, role_entity_scope("partner__entity", *READERS))

@@ -23,6 +23,83 @@ class SettlementResult:
         return {"trades": self.trades, "lines": self.lines, "booked": self.booked, "seconds": str(self.seconds)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleTerms:
+    """Everything that a rule of a plan says; `ib.models.PlanRule` tells what each field means.
+
+    Without a `position` the rule goes before the first one of its component that selects less closely. `tiers` are pairs
+    (from which measure on, rate).
+    """
+
+    rate: Decimal
+    basis: str = "per_lot"
+    currency: str = ""
+    component: str = "main"
+    position: int | None = None
+    symbol_id: int | None = None
+    symbol_group_id: int | None = None
+    account_group_id: int | None = None
+    account_type_id: int | None = None
+    country: str = ""
+    campaign: str = ""
+    dimension: str = ""
+    dimension_value: str = ""
+    level: int | None = None
+    rank: str = ""
+    distribution: str = "absolute"
+    cumulative: bool = False
+    override_of: str = ""
+    funded_by: str = ""
+    same_rank_percent: Decimal | None = None
+    spread_sides: str = ""
+    spread_cap_points: Decimal | None = None
+    average_spread_points: Decimal | None = None
+    minimum_hold_seconds: int | None = None
+    maximum_hold_seconds: int | None = None
+    minimum_points: Decimal | None = None
+    minimum_lots: Decimal | None = None
+    side: str = ""
+    only_profitable: bool = False
+    pays_close_by: bool = False
+    hedged_once: bool = False
+    pays_negative_balance: bool = True
+    uses_credit_coefficient: bool = False
+    cap_per_order: Decimal | None = None
+    cap_client_day: Decimal | None = None
+    cap_client_lifetime: Decimal | None = None
+    cap_partner_period: Decimal | None = None
+    base_cap: Decimal | None = None
+    minimum_amount: Decimal | None = None
+    window_hours: int | None = None
+    minimum_deposit: Decimal | None = None
+    minimum_lots_total: Decimal | None = None
+    minimum_revenue: Decimal | None = None
+    qualify_days: int | None = None
+    clawback_days: int | None = None
+    minimum_active_clients: int | None = None
+    tier_measure: str = ""
+    tier_mode: str = ""
+    tier_window: str = ""
+    tier_scope: str = ""
+    tiers: tuple[tuple[Decimal, Decimal], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionTerms:
+    """How a version of a plan treats money, and how far up it pays; `ib.models.PlanVersion` tells what each means."""
+
+    reward_currency: str = ""
+    rounding_stage: str = "line"
+    rounding_mode: str = "half_up"
+    rounding_decimals: int | None = None
+    depth_limit: int | None = None
+    pays_own_trades: bool = False
+    maximum_share_of_revenue: Decimal | None = None
+    carry_over: str = "none"
+    carry_cap: Decimal | None = None
+    carry_reset_months: int | None = None
+
+
 class Coverage(StrEnum):
     """What became of a closed trade. `UNMATCHED` is an alarm: booked and target differ."""
 
@@ -43,6 +120,23 @@ class Exclusion(StrEnum):
     MISSING_RATE = "missing_rate"
     ACCOUNT_FROZEN = "account_frozen"
     SET_ASIDE = "set_aside"
+    NO_MARKET_PRICE = "no_market_price"
+    NO_GATEWAY_PRICE = "no_gateway_price"
+    NO_SPECIFICATION = "no_specification"
+    NO_OPENING_PRICE = "no_opening_price"
+    OPENING_UNKNOWN = "opening_unknown"
+    NO_RATE = "no_rate"
+    HELD_TOO_SHORT = "held_too_short"
+    HELD_TOO_LONG = "held_too_long"
+    HOLD_UNKNOWN = "hold_unknown"
+    TOO_FEW_POINTS = "too_few_points"
+    TOO_FEW_LOTS = "too_few_lots"
+    OTHER_SIDE = "other_side"
+    NOT_PROFITABLE = "not_profitable"
+    CLOSED_BY = "closed_by"
+    NEGATIVE_BALANCE = "negative_balance"
+    NOTHING_TO_SHARE = "nothing_to_share"
+    HEDGED = "hedged"
 
 
 EXCLUSION_TEXTS: dict[Exclusion, str] = {
@@ -55,6 +149,23 @@ EXCLUSION_TEXTS: dict[Exclusion, str] = {
     Exclusion.MISSING_RATE: "a conversion rate is missing",
     Exclusion.ACCOUNT_FROZEN: "the partner's account is frozen; what is taken back waits",
     Exclusion.SET_ASIDE: "the books refused it; the trades that were set aside say why",
+    Exclusion.NO_MARKET_PRICE: "no market price",
+    Exclusion.NO_GATEWAY_PRICE: "no price of the liquidity provider",
+    Exclusion.NO_SPECIFICATION: "the symbol had no specification when the trade was closed",
+    Exclusion.NO_OPENING_PRICE: "no opening price",
+    Exclusion.OPENING_UNKNOWN: "the deals that opened the position are not all known",
+    Exclusion.NO_RATE: "no reference rate for its turnover",
+    Exclusion.HELD_TOO_SHORT: "held for less than the plan asks",
+    Exclusion.HELD_TOO_LONG: "held for longer than the plan allows",
+    Exclusion.HOLD_UNKNOWN: "when it was opened is not known",
+    Exclusion.TOO_FEW_POINTS: "the price moved less than the plan asks",
+    Exclusion.TOO_FEW_LOTS: "fewer lots than the plan asks",
+    Exclusion.OTHER_SIDE: "the plan pays the other side only",
+    Exclusion.NOT_PROFITABLE: "the client did not profit",
+    Exclusion.CLOSED_BY: "closed by an opposite position",
+    Exclusion.NEGATIVE_BALANCE: "it left the account below zero",
+    Exclusion.NOTHING_TO_SHARE: "what the plan measures is nothing",
+    Exclusion.HEDGED: "the client's opposite side was paid already",
 }
 
 
@@ -103,8 +214,8 @@ class LineFacts:
     rule: str
     plan: str
     plan_version: int
-    base_lots: Decimal
-    amount_per_lot: Decimal
+    quantity: Decimal
+    rate: Decimal
     rate_currency: str
     fx_rate: Decimal
     fx_date: date | None

@@ -47,6 +47,8 @@ LEFT_BEHIND: dict[str, str] = {
     "platform_ops.TickFile": "ticks stay where they were stored",
     "ib.ConfigChange": "marks of changes that the next compilation reads",
     "ib.PeriodMark": "marks of changes that the next settlement of periods reads",
+    "ib.TradePeriodMark": "marks of changes that the next settlement of trades by the period reads",
+    "ib.AccountClassSpan": "compiled anew with the rate card",
     "risk.ExposureRun": "calculated anew",
     "risk.ExposureRow": "calculated anew",
 }
@@ -87,6 +89,7 @@ _SHARED = frozenset(
         "platform_ops.PriceBar",
         "reports.SigningKey",
         "ib.RateCardVersion",
+        "ib.AccountClass",
     }
 )
 """Belong to no legal entity: an export of one entity holds them whole."""

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.db.models import Model
+from django.forms.models import fields_for_model
 
 from backoffice.core.access import visible_to
 from backoffice.core.models import Brand
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
-from ib.models import Partner, Plan
+from backoffice.kernel.decimals import exact_decimal
+from backoffice.kernel.errors import InvalidInput
+from ib.models import Partner, Plan, PlanRule
+from ib.rules.sentences import TERM_FIELDS
+from ib.types import RuleTerms
+
+RULE_FIELDS = ["basis", "rate", "currency", "symbol", "symbol_group", "account_group", "account_type"]
+RULE_FIELDS += [name for name in TERM_FIELDS if name not in {*RULE_FIELDS, "position", "pays_negative_balance"}]
+FIELD_OF_TERM = {name: f"{name}_id" for name in ("symbol", "symbol_group", "account_group", "account_type")}
 
 
 def day_field(label: str, **options: Any) -> forms.DateField:
@@ -107,14 +119,46 @@ class LinkLoginForm(forms.Form):
 
 
 class DraftRuleForm(forms.Form):
-    """A rule of a draft."""
+    """A rule of a draft: everything that a rule may say. What is left empty does not limit it."""
 
-    symbol_group: forms.ModelChoiceField[Any] = forms.ModelChoiceField(
-        None, required=False, empty_label="Every symbol group"
+    tiers = forms.CharField(
+        required=False, help_text="From which measure on another rate holds, such as: 500: 5; 1000: 6."
     )
-    level = forms.IntegerField(min_value=1, initial=1, help_text="1 is the partner who introduced the client.")
-    amount_per_lot = forms.DecimalField(max_digits=24, decimal_places=8, min_value=0)
-    currency = forms.CharField(max_length=5, initial="USD")
+
+    refuses_negative_balance = forms.BooleanField(
+        required=False, help_text="A trade that leaves the account below zero pays nothing."
+    )
+
+    @classmethod
+    def for_draft(cls, data: Any = None) -> DraftRuleForm:
+        """With a field for each term of a rule."""
+        form = cls(data, initial={"level": 1, "currency": "USD"})
+        form.fields |= fields_for_model(PlanRule, fields=RULE_FIELDS)
+        for name in set(RULE_FIELDS) - {"rate"}:
+            form.fields[name].required = False
+        form.order_fields([*RULE_FIELDS, "tiers"])
+        return form
+
+    def clean_tiers(self) -> tuple[tuple[Decimal, Decimal], ...]:
+        """Pairs of a measure and a rate."""
+        pairs = []
+        for part in filter(None, (piece.strip() for piece in self.cleaned_data["tiers"].split(";"))):
+            start, _, rate = part.partition(":")
+            try:
+                pairs.append((exact_decimal(start.strip()), exact_decimal(rate.strip())))
+            except InvalidInput as error:
+                raise forms.ValidationError("Write each tier as: measure: rate.") from error
+        return tuple(pairs)
+
+
+def rule_terms_of(data: Mapping[str, Any]) -> RuleTerms:
+    """What was filled in, as a rule's terms; what was left empty is as usual."""
+    given = {
+        FIELD_OF_TERM.get(name, name): value.pk if isinstance(value, Model) else value
+        for name, value in data.items()
+        if (name == "tiers" or name in RULE_FIELDS) and value not in (None, "")
+    }
+    return RuleTerms(**given, pays_negative_balance=not data["refuses_negative_balance"])
 
 
 class CreatePlanForm(forms.Form):

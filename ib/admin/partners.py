@@ -390,7 +390,7 @@ def _lines(partner: Partner, actor: Actor) -> SafeString:
                 '<a class="bo-link" href="{}">{}</a>', reverse("admin:ib_line", args=[line.reference]), line.reference
             ),
             f"{line.level}",
-            format_decimal(line.base_lots),
+            format_decimal(line.quantity),
             money_html(line.amount, line.currency),
         ]
         for line in lines[:PANEL_ROWS]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
-from django.apps import apps
 from django.contrib import admin
 from django.db.models import Count
 from django.http import HttpRequest
@@ -20,10 +19,10 @@ from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import badge_column, link_column, number_column, object_link, text_column
-from backoffice.ui.formats import format_day, format_decimal
+from backoffice.ui.formats import format_day
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView
-from ib.admin.forms import ChangeFromDayForm, CreatePlanForm, DraftRuleForm, start_of
+from ib.admin.forms import ChangeFromDayForm, CreatePlanForm, DraftRuleForm, rule_terms_of, start_of
 from ib.admin.tables import table
 from ib.models import Plan, PlanRule, PlanVersion
 from ib.services import plans, requests
@@ -85,22 +84,18 @@ class AddRule(_OnDraft):
     needs_confirmation = False
 
     def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
-        """With every symbol group."""
-        form = DraftRuleForm(data)
-        groups = apps.get_model("platform_ops", "SymbolGroup")._default_manager.all()
-        form.fields["symbol_group"].queryset = groups  # type: ignore[attr-defined]
+        """Everything that a rule may say; accounts' catalogue as far as the actor sees it."""
+        form = DraftRuleForm.for_draft(data)
+        entities = {"entity_id": self.target.plan.entity_id}
+        choices = form.fields
+        choices["account_type"].queryset = choices["account_type"].queryset.filter(**entities)  # type: ignore[attr-defined]
+        groups = choices["account_group"].queryset.filter(server__entity_id=entities["entity_id"])  # type: ignore[attr-defined]
+        choices["account_group"].queryset = groups  # type: ignore[attr-defined]
         return form
 
     def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
         """Adds."""
-        return plans.add_rule(
-            version_id=self.target.pk,
-            symbol_group_id=data["symbol_group"].pk if data["symbol_group"] else None,
-            level=data["level"],
-            amount_per_lot=data["amount_per_lot"],
-            currency=data["currency"],
-            actor=actor,
-        )
+        return plans.add_rule(version_id=self.target.pk, terms=rule_terms_of(data), actor=actor)
 
 
 class RemoveRule(_OnDraft):
@@ -216,7 +211,7 @@ def register_panels() -> None:
 
 def _versions(plan: Plan, actor: Actor) -> SafeString:
     rows = []
-    for version in plan.versions.prefetch_related("rules__symbol_group"):
+    for version in plan.versions.prefetch_related("rules__symbol_group", "rules__tiers"):
         validity = version.validity
         rows.append(
             [
@@ -231,12 +226,13 @@ def _versions(plan: Plan, actor: Actor) -> SafeString:
 
 
 def _rules(version: PlanVersion, actor: Actor) -> SafeString:
+    related = ("symbol", "symbol_group", "account_group", "account_type")
     rows = [
-        [str(rule), f"{rule.level}", format_decimal(rule.amount_per_lot), rule.currency]
-        for rule in version.rules.select_related("symbol_group")
+        [str(rule), rule.component, f"{rule.position}"]
+        for rule in version.rules.select_related(*related).prefetch_related("tiers")
     ]
     empty = "No rules yet: this version would pay nobody."
-    return table(["Rule", "Level", "Amount per lot", "Currency"], rows, numeric_from=1, empty=empty)
+    return table(["Rule", "Component", "Position"], rows, numeric_from=2, empty=empty)
 
 
 def _day(validity: Any, end: str) -> str:

@@ -12,8 +12,10 @@ from rest_framework import serializers
 from backoffice.ui.api_fields import AmountField, CurrencyField, ValiditySerializer, VisibleField, code_of, entity_field
 from backoffice.ui.api_registry import register_router
 from backoffice.ui.api_views import Call, ScopedReadOnlyViewSet, ScopedViewSet, StrictSerializer, use_case
-from ib.models import Plan, PlanRule, PlanVersion
+from ib.models import Plan, PlanRule, PlanTier, PlanVersion
+from ib.rules.sentences import TERM_FIELDS
 from ib.services import plans
+from ib.types import RuleTerms
 
 VIEW = "ib.view_plans"
 MANAGE = "ib.manage_plans"
@@ -38,14 +40,37 @@ class NewPlanSerializer(StrictSerializer):
     name = serializers.CharField(max_length=120)
 
 
-class RuleSerializer(serializers.ModelSerializer[PlanRule]):
-    """An amount per lot for a level and a symbol group (null: every group)."""
+class TierSerializer(serializers.ModelSerializer[PlanTier]):
+    """From which measure on another rate holds."""
 
+    class Meta:
+        model = PlanTier
+        fields = ["from_value", "rate"]
+
+
+class RuleSerializer(serializers.ModelSerializer[PlanRule]):
+    """A rule, with its sentence in words. What is null or empty does not limit it."""
+
+    symbol = code_of("symbol.code", allow_null=True)
     symbol_group = code_of("symbol_group.code", allow_null=True)
+    account_group = serializers.PrimaryKeyRelatedField[Any](read_only=True)
+    account_type = code_of("account_type.code", allow_null=True)
+    tiers = TierSerializer(many=True, read_only=True)
+    sentence = serializers.CharField(source="__str__", read_only=True)
 
     class Meta:
         model = PlanRule
-        fields = ["id", "version", "kind", "symbol_group", "level", "amount_per_lot", "currency"]
+        fields = [
+            "id",
+            "version",
+            "symbol",
+            "symbol_group",
+            "account_group",
+            "account_type",
+            *TERM_FIELDS,
+            "tiers",
+            "sentence",
+        ]
         read_only_fields = fields
 
 
@@ -67,18 +92,84 @@ class VersionSerializer(serializers.ModelSerializer[PlanVersion]):
         return ValiditySerializer().to_representation(version.validity)
 
 
-class NewRuleSerializer(StrictSerializer):
-    """A rule to add to a draft."""
+def _rows_of(model: str) -> Any:
+    return apps.get_model("platform_ops", model)._default_manager.all()
 
-    symbol_group = VisibleField(
-        slug_field="code",
-        queryset=apps.get_model("platform_ops", "SymbolGroup")._default_manager.all(),
-        allow_null=True,
-        default=None,
-    )
-    level = serializers.IntegerField(min_value=1, max_value=100)
-    amount_per_lot = AmountField()
-    currency = CurrencyField()
+
+def _choice(name: str) -> serializers.ChoiceField:
+    field = PlanRule._meta.get_field(name)
+    return serializers.ChoiceField(choices=field.choices, default=field.default, allow_blank=field.blank)
+
+
+def _bound() -> AmountField:
+    return AmountField(allow_null=True, default=None)
+
+
+def _count() -> serializers.IntegerField:
+    return serializers.IntegerField(min_value=0, max_value=2_000_000_000, allow_null=True, default=None)
+
+
+class NewTierSerializer(StrictSerializer):
+    """A tier of a rule to add."""
+
+    from_value = AmountField()
+    rate = AmountField()
+
+
+class NewRuleSerializer(StrictSerializer):
+    """A rule to add to a draft. What is left out does not limit it; only the rate is needed."""
+
+    component = serializers.SlugField(max_length=40, default="main")
+    position = serializers.IntegerField(min_value=1, max_value=1_000_000, allow_null=True, default=None)
+    symbol = VisibleField(slug_field="code", queryset=_rows_of("Symbol"), allow_null=True, default=None)
+    symbol_group = VisibleField(slug_field="code", queryset=_rows_of("SymbolGroup"), allow_null=True, default=None)
+    account_group = VisibleField(slug_field="pk", queryset=_rows_of("AccountGroup"), allow_null=True, default=None)
+    account_type = VisibleField(slug_field="pk", queryset=_rows_of("AccountType"), allow_null=True, default=None)
+    country = serializers.RegexField(r"^[A-Z]{2}$", default="", allow_blank=True)
+    campaign = serializers.CharField(max_length=160, default="", allow_blank=True)
+    dimension = serializers.CharField(max_length=40, default="", allow_blank=True)
+    dimension_value = serializers.CharField(max_length=160, default="", allow_blank=True)
+    level = serializers.IntegerField(min_value=0, max_value=100, allow_null=True, default=None)
+    rank = serializers.SlugField(max_length=40, default="", allow_blank=True)
+    basis = _choice("basis")
+    rate = AmountField()
+    currency = CurrencyField(default="", allow_blank=True)
+    distribution = _choice("distribution")
+    cumulative = serializers.BooleanField(default=False)
+    override_of = _choice("override_of")
+    funded_by = _choice("funded_by")
+    same_rank_percent = _bound()
+    spread_sides = _choice("spread_sides")
+    spread_cap_points = _bound()
+    average_spread_points = _bound()
+    minimum_hold_seconds = _count()
+    maximum_hold_seconds = _count()
+    minimum_points = _bound()
+    minimum_lots = _bound()
+    side = _choice("side")
+    only_profitable = serializers.BooleanField(default=False)
+    pays_close_by = serializers.BooleanField(default=False)
+    hedged_once = serializers.BooleanField(default=False)
+    pays_negative_balance = serializers.BooleanField(default=True)
+    uses_credit_coefficient = serializers.BooleanField(default=False)
+    cap_per_order = _bound()
+    cap_client_day = _bound()
+    cap_client_lifetime = _bound()
+    cap_partner_period = _bound()
+    base_cap = _bound()
+    minimum_amount = _bound()
+    window_hours = _count()
+    minimum_deposit = _bound()
+    minimum_lots_total = _bound()
+    minimum_revenue = _bound()
+    qualify_days = _count()
+    clawback_days = _count()
+    minimum_active_clients = _count()
+    tier_measure = _choice("tier_measure")
+    tier_mode = _choice("tier_mode")
+    tier_window = _choice("tier_window")
+    tier_scope = _choice("tier_scope")
+    tiers = NewTierSerializer(many=True, required=False, default=list)
 
 
 class PlanFilter(filters.FilterSet):
@@ -139,7 +230,7 @@ class VersionViewSet(ScopedReadOnlyViewSet):
     """Versions of plans."""
 
     capability = VIEW
-    queryset = PlanVersion.objects.select_related("plan").prefetch_related("rules__symbol_group")
+    queryset = PlanVersion.objects.select_related("plan").prefetch_related("rules__symbol_group", "rules__tiers")
     serializer_class = VersionSerializer
     lookup_value_converter = "int"
     filterset_class = VersionFilter
@@ -156,10 +247,11 @@ class VersionViewSet(ScopedReadOnlyViewSet):
     def add_rule(self, call: Call) -> PlanRule:
         """The rule."""
         given = dict(call.data)
-        group = given.pop("symbol_group")
-        return plans.add_rule(
-            version_id=call.target.pk, symbol_group_id=group.pk if group else None, actor=call.actor, **given
-        )
+        for name in ("symbol", "symbol_group", "account_group", "account_type"):
+            row = given.pop(name)
+            given[f"{name}_id"] = row.pk if row else None
+        tiers = tuple((tier["from_value"], tier["rate"]) for tier in given.pop("tiers"))
+        return plans.add_rule(version_id=call.target.pk, terms=RuleTerms(**given, tiers=tiers), actor=call.actor)
 
 
 class RuleViewSet(ScopedViewSet):

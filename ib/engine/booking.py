@@ -115,10 +115,10 @@ def _book(
     statement = f"""
     WITH inserted AS (
         INSERT INTO ib_commissionline
-            (partner_id, trade_id, seq, day, batch_id, card_entry_id, rule_id, level, base_lots, amount_per_lot,
+            (partner_id, trade_id, part, seq, day, batch_id, card_entry_id, rule_id, level, quantity, rate,
              rate_currency, fx_rate, fx_date, target, amount, currency, booked_day)
-        SELECT due.partner_id, due.trade_id, due.seq, due.day, %(batch)s, due.card_entry_id, due.rule_id, due.level,
-               due.base_lots, due.amount_per_lot, due.rate_currency, due.fx_rate, due.fx_date, due.target, due.amount,
+        SELECT due.partner_id, due.trade_id, 0, due.seq, due.day, %(batch)s, due.card_entry_id, due.rule_id, due.level,
+               due.quantity, due.rate, due.rate_currency, due.fx_rate, due.fx_date, due.target, due.amount,
                due.currency, booking.booked_day
         FROM ({select}) AS due
         JOIN ib_partner AS partner ON partner.id = due.partner_id

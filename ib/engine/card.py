@@ -37,12 +37,12 @@ promise AS MATERIALIZED (
 ),
 rate AS MATERIALIZED (
     SELECT DISTINCT ON (rule.version_id, rule.level, symbol_group.id)
-           rule.version_id, rule.level, symbol_group.id AS symbol_group_id, rule.id AS rule_id, rule.amount_per_lot,
+           rule.version_id, rule.level, symbol_group.id AS symbol_group_id, rule.id AS rule_id, rule.rate,
            rule.currency AS rate_currency
     FROM ib_planrule AS rule
     JOIN platform_ops_symbolgroup AS symbol_group
       ON rule.symbol_group_id IS NULL OR rule.symbol_group_id = symbol_group.id
-    ORDER BY rule.version_id, rule.level, symbol_group.id, rule.symbol_group_id NULLS LAST
+    ORDER BY rule.version_id, rule.level, symbol_group.id, rule.position
 ),
 placed AS MATERIALIZED (
     SELECT chain.direct_partner_id, chain.beneficiary_id, chain.level, chain.path, promise.version_id,
@@ -56,15 +56,15 @@ placed AS MATERIALIZED (
 ),
 entry AS (
     SELECT placed.direct_partner_id, rate.symbol_group_id, placed.beneficiary_id, placed.level, placed.path,
-           rate.rule_id, rate.amount_per_lot, rate.rate_currency, placed.reward_currency, placed.reward_digits,
+           rate.rule_id, rate.rate, rate.rate_currency, placed.reward_currency, placed.reward_digits,
            lower(placed.validity) AS valid_from, upper(placed.validity) AS valid_to
     FROM placed
     JOIN rate ON rate.version_id = placed.version_id AND rate.level = placed.level
-    WHERE rate.amount_per_lot > 0
+    WHERE rate.rate > 0
 )
 SELECT entry.*,
        sha256(convert_to(concat_ws('|', direct_partner_id, symbol_group_id, beneficiary_id, level,
-           array_to_string(path, ','), rule_id, amount_per_lot, rate_currency, reward_currency, reward_digits,
+           array_to_string(path, ','), rule_id, rate, rate_currency, reward_currency, reward_digits,
            coalesce(extract(epoch FROM valid_from)::text, '-'),
            coalesce(extract(epoch FROM valid_to)::text, '-')), 'UTF8')) AS content_key
 FROM entry
@@ -85,13 +85,13 @@ SELECT DISTINCT rate_currency, reward_currency FROM ib_card_build ORDER BY rate_
 CREATE_CHANGED = """
 CREATE TEMP TABLE ib_card_changed ON COMMIT DROP AS
 WITH changed AS (
-    SELECT true AS is_new, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
+    SELECT true AS is_new, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, rate,
            rate_currency, reward_currency, reward_digits, valid_from, valid_to
     FROM ib_card_build AS build
     WHERE NOT EXISTS (
         SELECT 1 FROM ib_ratecardentry AS known WHERE known.is_current AND known.content_key = build.content_key)
     UNION ALL
-    SELECT false, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
+    SELECT false, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, rate,
            rate_currency, reward_currency, reward_digits, valid_from, valid_to
     FROM ib_ratecardentry AS known
     WHERE known.is_current
@@ -101,7 +101,7 @@ WITH changed AS (
            coalesce(range_agg(tstzrange(valid_from, valid_to)) FILTER (WHERE is_new), '{}'::tstzmultirange) AS new,
            coalesce(range_agg(tstzrange(valid_from, valid_to)) FILTER (WHERE NOT is_new), '{}'::tstzmultirange) AS old
     FROM changed
-    GROUP BY direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot, rate_currency,
+    GROUP BY direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, rate, rate_currency,
              reward_currency, reward_digits
 ), differing AS (
     SELECT direct_partner_id, symbol_group_id, (new - old) + (old - new) AS span FROM spans WHERE new <> old
@@ -119,10 +119,12 @@ WHERE known.is_current
 
 TAKE_OVER = """
 INSERT INTO ib_ratecardentry AS known
-    (content_key, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
-     rate_currency, reward_currency, reward_digits, valid_from, valid_to, is_current)
-SELECT content_key, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, amount_per_lot,
-       rate_currency, reward_currency, reward_digits, valid_from, valid_to, true
+    (content_key, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, rate,
+     rate_currency, reward_currency, reward_digits, valid_from, valid_to, is_current, symbol_id, account_class_id,
+     terms_rule_id, component, part, basis, weight, rounding_mode, rounding_stage, needs_period)
+SELECT content_key, direct_partner_id, symbol_group_id, beneficiary_id, level, path, rule_id, rate,
+       rate_currency, reward_currency, reward_digits, valid_from, valid_to, true, 0, 0, rule_id, 'main', 0, 'per_lot', 1,
+       'half_up', 'line', false
 FROM ib_card_build AS build
 WHERE NOT EXISTS (
     SELECT 1 FROM ib_ratecardentry AS current WHERE current.is_current AND current.content_key = build.content_key)

@@ -131,13 +131,13 @@ def target_select(scope: Scope, *, card: str = RATE_CARD) -> str:
     return f"""
     SELECT valued.beneficiary_id AS partner_id, valued.trade_id, valued.business_day AS day,
            valued.card_entry_id, valued.rule_id, valued.level, valued.path,
-           valued.volume_lots AS base_lots, valued.amount_per_lot, valued.rate_currency,
+           valued.volume_lots AS quantity, valued.rate, valued.rate_currency,
            fx.rate AS fx_rate, fx.rate_day AS fx_date, valued.reward_currency AS currency,
-           round(round(valued.volume_lots * valued.amount_per_lot * fx.rate, {PRODUCT_DECIMALS}),
+           round(round(valued.volume_lots * valued.rate * fx.rate, {PRODUCT_DECIMALS}),
                  valued.reward_digits::integer) AS target
     FROM (
         SELECT trade.id AS trade_id, trade.business_day, trade.volume_lots, card.id AS card_entry_id,
-               card.beneficiary_id, card.rule_id, card.level, card.path, card.amount_per_lot, card.rate_currency,
+               card.beneficiary_id, card.rule_id, card.level, card.path, card.rate, card.rate_currency,
                card.reward_currency, card.reward_digits
         {trades_on_the_card(scope, card=card)}
         OFFSET 0
@@ -153,7 +153,7 @@ def new_lines_select(scope: Scope) -> str:
     """The first lines of trades of which nothing was booked: the whole target at seq 0."""
     return f"""
     WITH {FX_TABLE}
-    SELECT partner_id, trade_id, 0 AS seq, day, card_entry_id, rule_id, level, base_lots, amount_per_lot,
+    SELECT partner_id, trade_id, 0 AS seq, day, card_entry_id, rule_id, level, quantity, rate,
            rate_currency, fx_rate, fx_date, target, target AS amount, currency
     FROM ({target_select(scope)}) AS target
     """  # noqa: S608 - own text
@@ -170,8 +170,8 @@ def difference_select(scope: Scope) -> str:
     target AS MATERIALIZED ({target_select(scope)}),
     booked AS MATERIALIZED (
         SELECT DISTINCT ON (l.partner_id, l.trade_id, l.day)
-               l.partner_id, l.trade_id, l.day, l.seq, l.level, l.rule_id, l.card_entry_id, l.base_lots,
-               l.amount_per_lot, l.rate_currency, l.fx_rate, l.currency,
+               l.partner_id, l.trade_id, l.day, l.seq, l.level, l.rule_id, l.card_entry_id, l.quantity,
+               l.rate, l.rate_currency, l.fx_rate, l.currency,
                sum(l.amount) OVER (PARTITION BY l.partner_id, l.trade_id, l.day) AS amount
         FROM ib_commissionline AS l
         WHERE {scope.booked}
@@ -183,8 +183,8 @@ def difference_select(scope: Scope) -> str:
            coalesce(target.day, booked.day) AS day,
            target.card_entry_id, target.rule_id,
            coalesce(target.level, booked.level) AS level,
-           coalesce(target.base_lots, 0) AS base_lots,
-           coalesce(target.amount_per_lot, 0) AS amount_per_lot,
+           coalesce(target.quantity, 0) AS quantity,
+           coalesce(target.rate, 0) AS rate,
            coalesce(target.rate_currency, booked.rate_currency) AS rate_currency,
            coalesce(target.fx_rate, 1) AS fx_rate, target.fx_date,
            coalesce(target.target, 0) AS target,
@@ -196,12 +196,12 @@ def difference_select(scope: Scope) -> str:
     LEFT JOIN ib_ratecardentry AS booked_card ON booked_card.id = booked.card_entry_id
     WHERE booked.partner_id IS NULL
        OR coalesce(target.target, 0) <> booked.amount
-       OR (target.rule_id, target.level, target.path, target.base_lots, target.amount_per_lot, target.rate_currency,
+       OR (target.rule_id, target.level, target.path, target.quantity, target.rate, target.rate_currency,
            target.fx_rate)
           IS DISTINCT FROM
           (booked.rule_id, CASE WHEN booked.rule_id IS NOT NULL THEN booked.level END, booked_card.path,
-           CASE WHEN booked.rule_id IS NOT NULL THEN booked.base_lots END,
-           CASE WHEN booked.rule_id IS NOT NULL THEN booked.amount_per_lot END,
+           CASE WHEN booked.rule_id IS NOT NULL THEN booked.quantity END,
+           CASE WHEN booked.rule_id IS NOT NULL THEN booked.rate END,
            CASE WHEN booked.rule_id IS NOT NULL THEN booked.rate_currency END,
            CASE WHEN booked.rule_id IS NOT NULL THEN booked.fx_rate END)
     """  # noqa: S608 - own text

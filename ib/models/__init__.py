@@ -1,14 +1,25 @@
 """Introducing brokers: who they are, how they hang together, what they are promised, and what they earned."""
 
 from ib.models.client_events import ClientEvent
-from ib.models.partners import ClientReferral, Partner, PartnerEdge
+from ib.models.partners import ClientReferral, NegotiatedRate, Partner, PartnerEdge, PartnerRank
 from ib.models.periods import CarryBalance, CpaClaim, PeriodLine, PeriodLinePart, PeriodMark, PeriodSettlement
-from ib.models.plans import Agreement, Plan, PlanRule, PlanVersion
+from ib.models.plans import Agreement, Plan, PlanRank, PlanRule, PlanTier, PlanVersion, PlanWeight
 from ib.models.quarantine import QuarantinedTrade
-from ib.models.settlement import CommissionLine, ConfigChange, RateCardEntry, RateCardVersion, SettlementBatch
+from ib.models.settlement import (
+    AccountClass,
+    AccountClassSpan,
+    CommissionLine,
+    ConfigChange,
+    RateCardEntry,
+    RateCardVersion,
+    SettlementBatch,
+    TradePeriodMark,
+)
 from ib.models.statements import CommissionStatement, PayoutTerms, StatementHold
 
 __all__ = [
+    "AccountClass",
+    "AccountClassSpan",
     "Agreement",
     "CarryBalance",
     "ClientEvent",
@@ -17,19 +28,25 @@ __all__ = [
     "CommissionStatement",
     "ConfigChange",
     "CpaClaim",
+    "NegotiatedRate",
     "Partner",
     "PartnerEdge",
+    "PartnerRank",
     "PayoutTerms",
     "PeriodLine",
     "PeriodLinePart",
     "PeriodMark",
     "PeriodSettlement",
     "Plan",
+    "PlanRank",
     "PlanRule",
+    "PlanTier",
     "PlanVersion",
+    "PlanWeight",
     "QuarantinedTrade",
     "RateCardEntry",
     "RateCardVersion",
     "SettlementBatch",
     "StatementHold",
+    "TradePeriodMark",
 ]

@@ -23,18 +23,18 @@ MAXIMUM_LINES = 100_000
 # themselves, else only the partner below through whom the trade came. Taken-back lines have no card entry of their own
 # and borrow the path of the line before. Lots count once, at the latest line of a trade.
 _OWN = """
-SELECT line.trade_id, line.seq, line.day, line.level, line.amount, line.currency, t.closed_at, t.ticket,
-       CASE WHEN later.seq IS NULL THEN line.base_lots ELSE 0 END AS lots,
+SELECT line.trade_id, line.part, line.seq, line.day, line.level, line.amount, line.currency, t.closed_at, t.ticket,
+       CASE WHEN later.seq IS NULL THEN line.quantity ELSE 0 END AS lots,
        CASE WHEN line.level = 1 THEN coalesce(client.reference, 'unassigned account')
             ELSE 'through ' || coalesce(via.reference, 'a partner') END AS source,
        coalesce(symbol.code, server_symbol.name) AS symbol,
        coalesce(symbol_group.name, 'not mapped') AS symbol_group
 FROM ib_commissionline AS line
 LEFT JOIN ib_commissionline AS later
-  ON later.partner_id = line.partner_id AND later.trade_id = line.trade_id AND later.day = line.day
+  ON later.partner_id = line.partner_id AND later.trade_id = line.trade_id AND later.part = line.part AND later.day = line.day
  AND later.seq = line.seq + 1
 LEFT JOIN ib_commissionline AS before
-  ON before.partner_id = line.partner_id AND before.trade_id = line.trade_id AND before.day = line.day
+  ON before.partner_id = line.partner_id AND before.trade_id = line.trade_id AND before.part = line.part AND before.day = line.day
  AND before.seq = line.seq - 1 AND line.card_entry_id IS NULL
 LEFT JOIN ib_ratecardentry AS card ON card.id = coalesce(line.card_entry_id, before.card_entry_id)
 LEFT JOIN ib_partner AS via ON via.id = card.path[line.level - 1]
@@ -86,7 +86,11 @@ def own_lines(
     return [
         OwnLine(
             reference=line_reference(
-                partner_id=partner.pk, trade_id=row["trade_id"], seq=row.pop("seq"), day=row["day"]
+                partner_id=partner.pk,
+                trade_id=row["trade_id"],
+                part=row.pop("part"),
+                seq=row.pop("seq"),
+                day=row["day"],
             ),
             **{name: value for name, value in row.items() if name != "trade_id"},
         )

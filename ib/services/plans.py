@@ -6,6 +6,7 @@ person approved.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -22,13 +23,14 @@ from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import exact_decimal
 from backoffice.kernel.errors import Conflict, Denied, IllegalTransition, InvalidInput, NotFound
 from ib.locks import limit_waiting, lock_plan_version
-from ib.models import Agreement, Plan, PlanRule, PlanVersion
+from ib.models import Agreement, Plan, PlanRank, PlanRule, PlanTier, PlanVersion, PlanWeight
+from ib.rules.terms import check_terms, check_version_terms
 from ib.services.partners import locked_partner
 from ib.services.validity import check_moment, cut_off, from_on, text_of
+from ib.types import RuleTerms, VersionTerms
 
-AMOUNT_DECIMALS = 8
-HIGHEST_AMOUNT_PER_LOT = Decimal(1_000_000)
-DEEPEST_LEVEL = 100
+HIGHEST_WEIGHT = Decimal(1_000)
+WEIGHT_DECIMALS = 6
 
 PLAN_PUBLICATION = "ib.plan_publication"
 """The kind of change request that publishes a version."""
@@ -73,39 +75,26 @@ def draft_version(*, plan_id: int, actor: Actor) -> PlanVersion:
 
 
 @transaction.atomic
-def add_rule(
-    *,
-    version_id: int,
-    symbol_group_id: int | None,
-    level: int,
-    amount_per_lot: Decimal,
-    currency: str,
-    actor: Actor,
-) -> PlanRule:
-    """Adds a rule to a draft: an amount per lot for a symbol group (None: every group) and a level.
+def add_rule(*, version_id: int, terms: RuleTerms, actor: Actor) -> PlanRule:
+    """Adds a rule to a draft. Raises InvalidInput, naming the field, for terms that contradict each other.
 
-    An amount of zero is a rule too: it keeps a more general one from paying.
+    A rate of zero is a rule too: it keeps later ones from paying.
     """
     authorise(actor, "ib.manage_plans")
     version = _locked_draft(version_id, actor)
-    amount = exact_decimal(amount_per_lot, field="amount_per_lot")
-    if not 0 <= amount <= HIGHEST_AMOUNT_PER_LOT or amount != round(amount, AMOUNT_DECIMALS):
-        raise InvalidInput(
-            f"The amount must lie between 0 and {HIGHEST_AMOUNT_PER_LOT}, with at most {AMOUNT_DECIMALS} decimals.",
-            field="amount_per_lot",
-            value=str(amount),
-        )
-    if not 1 <= level <= DEEPEST_LEVEL:
-        raise InvalidInput(f"The level must lie between 1 and {DEEPEST_LEVEL}.", field="level", value=level)
-    if PlanRule.objects.filter(version=version, level=level, symbol_group_id=symbol_group_id).exists():
-        raise Conflict("The version has a rule for that group and level.", code="rule_exists", level=level)
-    rule = PlanRule.objects.create(
-        version=version,
-        symbol_group_id=symbol_group_id,
-        level=level,
-        amount_per_lot=amount,
-        currency=Currency.of(currency).code,
-    )
+    check_terms(terms)
+    if terms.rank and not version.ranks.filter(code=terms.rank).exists():
+        raise InvalidInput("The version has no rank of that code.", field="rank", value=terms.rank)
+    others = list(PlanRule.objects.filter(version=version, component=terms.component))
+    if any(_selectors(other) == _selectors(terms) for other in others):
+        raise Conflict("The component has a rule for exactly that.", code="rule_exists", level=terms.level)
+    place = _make_room(others, terms)
+    values = {
+        field.name: getattr(terms, field.name) for field in fields(terms) if field.name not in {"tiers", "position"}
+    }
+    values["currency"] = Currency.of(terms.currency).code if terms.currency else ""
+    rule = PlanRule.objects.create(version=version, position=place, **values)
+    PlanTier.objects.bulk_create([PlanTier(rule=rule, from_value=start, rate=rate) for start, rate in terms.tiers])
     audit.record(
         actor=actor,
         action="ib.add_rule",
@@ -114,6 +103,117 @@ def add_rule(
         entity_id=version.plan.entity_id,
     )
     return rule
+
+
+_SELECTORS = [
+    "symbol_id",
+    "symbol_group_id",
+    "account_group_id",
+    "account_type_id",
+    "country",
+    "campaign",
+    "dimension",
+    "dimension_value",
+    "level",
+    "rank",
+]
+
+
+def _selectors(rule: Any) -> tuple[Any, ...]:
+    """What a rule applies to; two rules of a component with the same could never both pay."""
+    return tuple(getattr(rule, name) or None if name != "level" else rule.level for name in _SELECTORS)
+
+
+def _closeness(rule: Any) -> tuple[int, int]:
+    """How closely a rule selects: a symbol more than a group, and by how many further things."""
+    where = 2 if rule.symbol_id is not None else 1 if rule.symbol_group_id is not None else 0
+    return where, sum(value is not None for value in _selectors(rule)[2:])
+
+
+def _make_room(others: list[PlanRule], terms: RuleTerms) -> int:
+    """The position of a rule: the stated one, or before the first that selects less closely; others move up."""
+    if terms.position is not None:
+        if any(other.position == terms.position for other in others):
+            raise Conflict("The component has a rule in that position.", code="position_taken", position=terms.position)
+        return terms.position
+    later = [other.position for other in others if _closeness(other) < _closeness(terms)]
+    if not later:
+        return max((other.position for other in others), default=0) + 1
+    place = min(later)
+    for other in sorted(others, key=lambda item: -item.position):
+        if other.position >= place:
+            PlanRule.objects.filter(pk=other.pk).update(position=other.position + 1)
+    return place
+
+
+@transaction.atomic
+def set_version_terms(*, version_id: int, terms: VersionTerms, actor: Actor) -> PlanVersion:
+    """How a draft treats money, and how far up it pays. Raises InvalidInput, naming the field."""
+    authorise(actor, "ib.manage_plans")
+    version = _locked_draft(version_id, actor)
+    check_version_terms(terms)
+    before = {field.name: getattr(version, field.name) for field in fields(terms)}
+    for name in before:
+        setattr(version, name, getattr(terms, name))
+    version.save(update_fields=list(before))
+    changed = {
+        name: [str(value), str(getattr(terms, name))] for name, value in before.items() if value != getattr(terms, name)
+    }
+    audit.record(
+        actor=actor, action="ib.set_version_terms", target=version, changes=changed, entity_id=version.plan.entity_id
+    )
+    return version
+
+
+@transaction.atomic
+def add_rank(*, version_id: int, code: str, name: str, actor: Actor) -> PlanRank:
+    """Adds a rank to a draft, above those that it has."""
+    authorise(actor, "ib.manage_plans")
+    version = _locked_draft(version_id, actor)
+    if not code.strip() or not name.strip():
+        raise InvalidInput("A rank needs a code and a name.", field="name")
+    if version.ranks.filter(code=code.strip()).exists():
+        raise Conflict("The version has a rank of that code.", code="rank_exists", rank=code)
+    rank = PlanRank.objects.create(
+        version=version, code=code.strip(), name=name.strip(), position=version.ranks.count() + 1
+    )
+    audit.record(
+        actor=actor, action="ib.add_rank", target=version, changes={"rank": rank.code}, entity_id=version.plan.entity_id
+    )
+    return rank
+
+
+@transaction.atomic
+def set_weight(
+    *,
+    version_id: int,
+    weight: Decimal,
+    actor: Actor,
+    symbol_group_id: int | None = None,
+    account_group_id: int | None = None,
+) -> PlanWeight:
+    """By how much volume in a symbol group, or of an account group, counts in a draft."""
+    authorise(actor, "ib.manage_plans")
+    version = _locked_draft(version_id, actor)
+    amount = exact_decimal(weight, field="weight")
+    if not 0 <= amount <= HIGHEST_WEIGHT or amount != round(amount, WEIGHT_DECIMALS):
+        raise InvalidInput(f"A weight lies between 0 and {HIGHEST_WEIGHT}.", field="weight", value=str(weight))
+    if (symbol_group_id is None) == (account_group_id is None):
+        raise InvalidInput("A weight is of a symbol group or of an account group.", field="symbol_group")
+    row, _ = PlanWeight.objects.update_or_create(
+        version=version,
+        symbol_group_id=symbol_group_id,
+        account_group_id=account_group_id,
+        defaults={"weight": amount},
+    )
+    audit.record(
+        actor=actor,
+        action="ib.set_weight",
+        target=version,
+        changes={"weight": str(row)},
+        entity_id=version.plan.entity_id,
+    )
+    return row
 
 
 @transaction.atomic
@@ -276,19 +376,25 @@ def sign_agreement(*, partner_id: int, plan_id: int, valid_from: datetime, actor
 
 
 def _copy_rules(origin: PlanVersion, copy: PlanVersion) -> None:
-    PlanRule.objects.bulk_create(
-        [
-            PlanRule(
-                version=copy,
-                kind=rule.kind,
-                symbol_group_id=rule.symbol_group_id,
-                level=rule.level,
-                amount_per_lot=rule.amount_per_lot,
-                currency=rule.currency,
-            )
-            for rule in origin.rules.all()
-        ]
-    )
+    """Everything that a version says: its terms, ranks, weights, rules and their tiers."""
+    for name in (field.name for field in fields(VersionTerms)):
+        setattr(copy, name, getattr(origin, name))
+    copy.save(update_fields=[field.name for field in fields(VersionTerms)])
+    for rows in (origin.ranks.all(), origin.weights.all()):
+        rows.model._default_manager.bulk_create([_copied(row, version_id=copy.pk) for row in rows])
+    for rule in origin.rules.prefetch_related("tiers"):
+        tiers = list(rule.tiers.all())
+        twin = _copied(rule, version_id=copy.pk)
+        twin.save(force_insert=True)
+        PlanTier.objects.bulk_create([_copied(tier, rule_id=twin.pk) for tier in tiers])
+
+
+def _copied(row: Any, **changed: Any) -> Any:
+    """A new row like another one."""
+    values = {
+        field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if not field.primary_key
+    }
+    return type(row)(**(values | changed))
 
 
 def _locked_draft(version_id: int, actor: Actor, *, by: Any = None) -> PlanVersion:

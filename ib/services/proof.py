@@ -31,13 +31,13 @@ FROM (
     SELECT l.*, digits.digits,
            lag(l.target) OVER sequence AS before, row_number() OVER sequence - 1 AS place,
            CASE WHEN l.rule_id IS NULL THEN 0
-                ELSE round(round(l.base_lots * l.amount_per_lot * l.fx_rate, {PRODUCT_DECIMALS}), digits.digits::integer)
+                ELSE round(round(l.quantity * l.rate * l.fx_rate, {PRODUCT_DECIMALS}), digits.digits::integer)
            END AS derived
     FROM ib_commissionline AS l
     LEFT JOIN unnest(%(currencies)s::text[], %(digits)s::smallint[]) AS digits(currency, digits)
       ON digits.currency = l.currency
     WHERE l.day = %(day)s
-    WINDOW sequence AS (PARTITION BY l.partner_id, l.trade_id, l.day ORDER BY l.seq)
+    WINDOW sequence AS (PARTITION BY l.partner_id, l.trade_id, l.part, l.day ORDER BY l.seq)
 ) AS line
 LEFT JOIN ib_ratecardentry AS card ON card.id = line.card_entry_id
 LEFT JOIN ib_partner AS partner ON partner.id = line.partner_id
@@ -47,9 +47,9 @@ WHERE line.derived IS NULL
    OR line.seq <> line.place
    OR line.currency IS DISTINCT FROM partner.currency
    OR (line.card_entry_id IS NOT NULL
-       AND (card.beneficiary_id, card.rule_id, card.level, card.amount_per_lot, card.rate_currency, card.reward_currency)
+       AND (card.beneficiary_id, card.rule_id, card.level, card.rate, card.rate_currency, card.reward_currency)
            IS DISTINCT FROM
-           (line.partner_id, line.rule_id, line.level::smallint, line.amount_per_lot, line.rate_currency, line.currency))
+           (line.partner_id, line.rule_id, line.level::smallint, line.rate, line.rate_currency, line.currency))
 ORDER BY line.partner_id, line.trade_id, line.seq
 """  # noqa: S608 - own text
 

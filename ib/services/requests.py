@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from backoffice.core.access import authorise, get_visible
 from backoffice.core.models import ChangeRequest
 from backoffice.core.services import changes
 from backoffice.core.types import Actor
-from ib.models import Partner, PlanRule, PlanVersion
-from ib.rules import rule_terms
+from ib.models import Partner, PlanVersion
+from ib.rules import plain, rule_terms
 from ib.services.plans import PLAN_PUBLICATION
 from ib.services.tree import TREE_MOVE, place_partner, something_hangs_at
 from ib.services.validity import check_moment
+from ib.types import VersionTerms
 
 
 def request_publication(
@@ -32,7 +35,12 @@ def request_publication(
     authorise(actor, "ib.manage_plans")
     check_moment(valid_from)
     version = get_visible(PlanVersion.objects.select_related("plan"), actor, pk=version_id)
-    payload = {"version_id": version.pk, "valid_from": valid_from.isoformat(), "rules": rules_of(version)}
+    payload = {
+        "version_id": version.pk,
+        "valid_from": valid_from.isoformat(),
+        "rules": rules_of(version),
+        "terms": version_terms_of(version),
+    }
     return _request(
         PLAN_PUBLICATION,
         payload,
@@ -91,20 +99,21 @@ def place_or_request(
 
 
 def rules_of(version: PlanVersion) -> list[dict[str, Any]]:
-    """The rules of a version as plain data, in an order of their own: what is approved and what is published."""
-    rules = PlanRule.objects.filter(version=version).select_related("symbol_group")
-    return sorted(
-        (
-            rule_terms(
-                symbol_group=rule.symbol_group.code if rule.symbol_group else None,
-                level=rule.level,
-                amount_per_lot=rule.amount_per_lot,
-                currency=rule.currency,
-            )
-            for rule in rules
-        ),
-        key=lambda terms: (terms["symbol_group"] or "", terms["level"]),
-    )
+    """The rules of a version as plain data, in their order: what is approved and what is published."""
+    rules = version.rules.select_related("symbol", "symbol_group", "account_group", "account_type")
+    ordered = rules.prefetch_related("tiers").order_by("component", "position")
+    return [rule_terms(rule, tiers=list(rule.tiers.all())) for rule in ordered]
+
+
+def version_terms_of(version: PlanVersion) -> dict[str, Any]:
+    """How a version treats money, its ranks and weights, as plain data."""
+    terms: dict[str, Any] = {}
+    for name in (field.name for field in fields(VersionTerms)):
+        value = getattr(version, name)
+        terms[name] = plain(value) if isinstance(value, Decimal) else value
+    terms["ranks"] = [[rank.code, rank.name] for rank in version.ranks.all()]
+    terms["weights"] = [str(weight) for weight in version.weights.select_related("symbol_group", "account_group")]
+    return terms
 
 
 def _request(kind: str, payload: dict[str, Any], *, submit: bool, actor: Actor, **fields: Any) -> ChangeRequest:

@@ -21,6 +21,7 @@ from crm.models import Client
 from crm.services.clients import register_client
 from ib.models import Partner
 from ib.services import partners, plans, referrals, tree
+from ib.types import RuleTerms
 from platform_ops.gateways.types import CalculationMode
 from platform_ops.models import IngestBatch, TradingAccount, TradingServer
 from platform_ops.services import catalogue, prices
@@ -166,10 +167,9 @@ def _partners(world: World) -> None:
     for level, amount in enumerate(("6.00", "1.50"), start=1):
         plans.add_rule(
             version_id=version.pk,
-            symbol_group_id=None,
-            level=level,
-            amount_per_lot=Decimal(amount),
-            currency="USD",
+            terms=RuleTerms(
+                symbol_group_id=None, level=level, rate=Decimal(amount), currency="USD", pays_close_by=True
+            ),
             actor=SYSTEM,
         )
     plans.publish_version(version_id=version.pk, valid_from=START, actor=SYSTEM)

@@ -9,6 +9,7 @@ from backoffice.core.models import Brand, LegalEntity
 from crm.models import Client
 from ib.models import CommissionLine, Partner, Plan
 from ib.services import partners, plans, referrals, tree
+from ib.types import RuleTerms
 from platform_ops.models import FxReferenceRate, ServerSymbol, Symbol, SymbolGroup, TradingAccount, TradingServer
 from tests.factories import platform
 from tests.factories.platform import SYSTEM, number
@@ -57,10 +58,13 @@ def publish(plan: Plan, *rules: tuple[SymbolGroup | None, int, str, str], since:
     for group, level, amount, currency in rules:
         plans.add_rule(
             version_id=draft.pk,
-            symbol_group_id=group.pk if group else None,
-            level=level,
-            amount_per_lot=Decimal(amount),
-            currency=currency,
+            terms=RuleTerms(
+                symbol_group_id=group.pk if group else None,
+                level=level,
+                rate=Decimal(amount),
+                currency=currency,
+                pays_close_by=True,
+            ),
             actor=SYSTEM,
         )
     plans.publish_version(version_id=draft.pk, valid_from=since, actor=SYSTEM)

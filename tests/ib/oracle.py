@@ -62,11 +62,11 @@ def _rule(partner: Partner, trade: Trade, level: int) -> PlanRule | None:
         return None
     rules = {rule.symbol_group_id: rule for rule in version.rules.filter(level=level)}
     rule = rules.get(trade.server_symbol.symbol.group_id) or rules.get(None)
-    return rule if rule is not None and rule.amount_per_lot else None
+    return rule if rule is not None and rule.rate else None
 
 
 def _amount(rule: PlanRule, partner: Partner, trade: Trade, rates: PerEuroRateProvider) -> Decimal | None:
-    earned = Money.of(trade.volume_lots * rule.amount_per_lot, rule.currency)
+    earned = Money.of(trade.volume_lots * rule.rate, rule.currency)
     try:
         rate = rates.rate(base=earned.currency, quote=Currency.of(partner.currency), on=trade.business_day)
     except MissingRate:

@@ -17,6 +17,7 @@ from ib.models import CommissionLine, ConfigChange, PartnerEdge, PlanVersion, Ra
 from ib.services import plans, requests, tree
 from ib.services.settlement import settle_range
 from ib.services.shards import RESETTLE_DAY
+from ib.types import RuleTerms
 from tests.factories.changes import make_person
 from tests.factories.ib import Broker, after, booked
 from tests.factories.platform import MONDAY, SYSTEM, make_trade
@@ -49,7 +50,9 @@ def next_version(broker: Broker, amount: str = "9") -> PlanVersion:
     rule = draft.rules.get(level=1, symbol_group=None)
     plans.remove_rule(rule_id=rule.pk, actor=SYSTEM)
     plans.add_rule(
-        version_id=draft.pk, symbol_group_id=None, level=1, amount_per_lot=Decimal(amount), currency="USD", actor=SYSTEM
+        version_id=draft.pk,
+        terms=RuleTerms(symbol_group_id=None, level=1, rate=Decimal(amount), currency="USD", pays_close_by=True),
+        actor=SYSTEM,
     )
     return draft
 
@@ -251,8 +254,8 @@ def test_a_publication_previews_gains_per_partner_and_books_only_what_it_begins_
         version_id=draft.pk, valid_from=after(THURSDAY), actor=broker.maker, reason="new season"
     )
     assert state_of_the_desk() == before
-    assert change.before["All symbols, level 1"] == "7 USD per lot"
-    assert change.after["All symbols, level 1"] == "9 USD per lot"
+    assert change.before["All symbols, level 1"] == "7.00 USD per lot"
+    assert change.after["All symbols, level 1"] == "9.00 USD per lot"
     assert change.before["All symbols, level 2"] == change.after["All symbols, level 2"]
     [row] = change.impact_rows
     # 4.5 lots at 9 instead of 7; from Thursday on one lot.
@@ -320,10 +323,7 @@ def test_the_rules_that_were_handed_in_are_the_rules_that_are_published(broker):
     changes.withdraw_change(change_id=change.pk, actor=broker.maker, reason="rules moved")
     plans.add_rule(
         version_id=draft.pk,
-        symbol_group_id=None,
-        level=2,
-        amount_per_lot=Decimal(1),
-        currency="USD",
+        terms=RuleTerms(symbol_group_id=None, level=2, rate=Decimal(1), currency="USD", pays_close_by=True),
         actor=broker.maker,
     )
     draft.refresh_from_db()
@@ -339,7 +339,9 @@ def test_another_publication_meanwhile_makes_the_request_stale(broker):
     )
     third = PlanVersion.objects.create(plan=broker.plan, number=9)
     plans.add_rule(
-        version_id=third.pk, symbol_group_id=None, level=1, amount_per_lot=Decimal(1), currency="USD", actor=SYSTEM
+        version_id=third.pk,
+        terms=RuleTerms(symbol_group_id=None, level=1, rate=Decimal(1), currency="USD", pays_close_by=True),
+        actor=SYSTEM,
     )
     plans.publish_version(version_id=third.pk, valid_from=after(TUESDAY), actor=SYSTEM)
     with pytest.raises(Conflict) as refused:

@@ -99,8 +99,10 @@ def test_a_line_without_a_partition_of_its_day_is_raised():
     _, (direct, _) = settled_broker()
     far = MONDAY + timedelta(days=9000)
     tamper(
-        "INSERT INTO ib_commissionline SELECT partner_id, trade_id, seq, %s, batch_id, card_entry_id, rule_id, level,"
-        " base_lots, amount_per_lot, rate_currency, fx_rate, fx_date, target, amount, currency, booked_day"
+        "INSERT INTO ib_commissionline (partner_id, trade_id, part, seq, day, batch_id, card_entry_id, rule_id, level,"
+        " quantity, rate, rate_currency, fx_rate, fx_date, target, amount, currency, booked_day)"
+        " SELECT partner_id, trade_id, part, seq, %s, batch_id, card_entry_id, rule_id, level,"
+        " quantity, rate, rate_currency, fx_rate, fx_date, target, amount, currency, booked_day"
         " FROM ib_commissionline WHERE partner_id = %s LIMIT 1",
         far,
         direct.pk,
@@ -298,4 +300,5 @@ def test_the_arithmetic_of_one_line(lots, amount, rate, currency, expected):
 def test_addresses_are_masked_and_references_read_back():
     assert mask_email("anna@example.com") == "a***@example.com"
     assert mask_email("") == ""
-    assert parse_line_reference("12-3456-0-20260302") == (12, 3456, 0, MONDAY)
+    assert parse_line_reference("12-3456-0-20260302") == (12, 3456, 0, 0, MONDAY)
+    assert parse_line_reference("12-3456-1-2-20260302") == (12, 3456, 1, 2, MONDAY)

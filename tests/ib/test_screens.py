@@ -191,17 +191,17 @@ def test_a_plan_is_drafted_ruled_and_published_by_two_people(manager, broker):
     drafted = manager.post(reverse("admin:ib_plan_draft", args=[broker.plan.pk]), {})
     draft = PlanVersion.objects.get(plan=broker.plan, state="draft")
     assert str(draft.pk) in drafted.headers["Location"]
-    rule = {"symbol_group": broker.metals.pk, "level": 2, "amount_per_lot": "3.5", "currency": "USD"}
+    rule = {"symbol_group": broker.metals.pk, "level": 2, "rate": "3.5", "currency": "USD"}
     assert manager.post(reverse("admin:ib_planversion_rule", args=[draft.pk]), rule).status_code == 302
     page = body(manager.get(reverse("admin:ib_planversion_change", args=[draft.pk])))
-    assert f"3.5 USD per lot on {broker.metals.name} to level 2" in page
+    assert f"3.50 USD per lot on {broker.metals.name} to level 2" in page
 
     wanted = {"valid_from": (MONDAY + timedelta(days=7)).isoformat(), "reason": "spring"}
     asked = confirmed(manager, reverse("admin:ib_planversion_publish", args=[draft.pk]), wanted)
     change = ChangeRequest.objects.get()
     assert asked.headers["Location"] == reverse("admin:core_changerequest_change", args=[change.pk])
     page = body(manager.get(asked.headers["Location"]))
-    assert f"{broker.metals.code}, level 2" in page and "not there before" in page and "3.5 USD per lot" in page
+    assert f"{broker.metals.name}, level 2" in page and "not there before" in page and "3.50 USD per lot" in page
     handed_in = confirmed(manager, reverse("admin:core_changerequest_submit", args=[change.pk]), {})
     assert handed_in.status_code == 302
     own = confirmed(manager, reverse("admin:core_changerequest_approve", args=[change.pk]), {"reason": "mine"})

@@ -25,6 +25,7 @@ from ib.models import (
 from ib.services import partners, plans, referrals, tree
 from ib.services.settlement import settle_range
 from ib.services.shards import RESETTLE_DAY
+from ib.types import RuleTerms
 from tests.factories import ib as factory
 from tests.factories.ib import Broker, after
 from tests.factories.platform import MONDAY, SYSTEM, make_trade, staff
@@ -154,7 +155,7 @@ def test_a_published_version_is_changed_neither_by_a_use_case_nor_by_sql():
         plans.remove_rule(rule_id=rule.pk, actor=SYSTEM)
     with pytest.raises(IllegalTransition):
         plans.publish_version(version_id=version.pk, valid_from=after(MONDAY), actor=SYSTEM)
-    refused_by_the_database("UPDATE ib_planrule SET amount_per_lot = 99 WHERE id = %s", rule.pk)
+    refused_by_the_database("UPDATE ib_planrule SET rate = 99 WHERE id = %s", rule.pk)
     refused_by_the_database("DELETE FROM ib_planrule WHERE id = %s", rule.pk)
     refused_by_the_database("UPDATE ib_planversion SET number = 9 WHERE id = %s", version.pk)
     refused_by_the_database("UPDATE ib_planversion SET validity = tstzrange(NULL, NULL) WHERE id = %s", version.pk)
@@ -177,23 +178,19 @@ def test_a_rule_out_of_bounds_or_twice_is_refused():
     broker = Broker()
     draft = plans.draft_version(plan_id=broker.plan.pk, actor=SYSTEM)
     before = draft.rules.count()
-    for level, amount in ((0, "1"), (1, "-1"), (101, "1"), (9, "0.000000001")):
+    for level, amount in ((1, "-1"), (101, "1"), (9, "0.000000001")):
         with pytest.raises(InvalidInput):
             plans.add_rule(
                 version_id=draft.pk,
-                symbol_group_id=None,
-                level=level,
-                amount_per_lot=Decimal(amount),
-                currency="USD",
+                terms=RuleTerms(
+                    symbol_group_id=None, level=level, rate=Decimal(amount), currency="USD", pays_close_by=True
+                ),
                 actor=SYSTEM,
             )
     with pytest.raises(Conflict):
         plans.add_rule(
             version_id=draft.pk,
-            symbol_group_id=None,
-            level=1,
-            amount_per_lot=Decimal(1),
-            currency="USD",
+            terms=RuleTerms(symbol_group_id=None, level=1, rate=Decimal(1), currency="USD", pays_close_by=True),
             actor=SYSTEM,
         )
     assert draft.rules.count() == before
@@ -224,7 +221,7 @@ def test_lines_and_currencies_are_refused_by_the_database_when_somebody_changes_
     refused_by_the_database("UPDATE ib_commissionline SET amount = 0")
     refused_by_the_database("DELETE FROM ib_commissionline")
     refused_by_the_database(f"UPDATE ib_line_d{MONDAY:%Y%m%d} SET amount = 0")
-    refused_by_the_database("UPDATE ib_ratecardentry SET amount_per_lot = 0")
+    refused_by_the_database("UPDATE ib_ratecardentry SET rate = 0")
     refused_by_the_database("UPDATE ib_settlementbatch SET lines = 0")
     refused_by_the_database("UPDATE ib_partner SET currency = 'EUR'")
     assert CommissionLine.objects.get().amount == Decimal("7.00")

@@ -14,6 +14,7 @@ from backoffice.devstack.demo.seed import Seeding
 from backoffice.kernel import clock
 from ib.models import Partner, PartnerEdge, Plan
 from ib.services import plans, requests
+from ib.types import RuleTerms
 from platform_ops.models import Symbol
 from platform_ops.rules.specifications import specification_terms
 from platform_ops.services import specifications
@@ -57,11 +58,14 @@ def _a_plan_waits(seeding: Seeding) -> None:
         plans.remove_rule(rule_id=rule.pk, actor=manager)
         plans.add_rule(
             version_id=draft.pk,
-            symbol_group_id=rule.symbol_group_id,
-            level=1,
-            amount_per_lot=rule.amount_per_lot
-            + (Decimal(1) if rule.symbol_group is not None and rule.symbol_group.code == "majors" else Decimal(-1)),
-            currency=rule.currency,
+            terms=RuleTerms(
+                symbol_group_id=rule.symbol_group_id,
+                level=1,
+                rate=rule.rate
+                + (Decimal(1) if rule.symbol_group is not None and rule.symbol_group.code == "majors" else Decimal(-1)),
+                currency=rule.currency,
+                pays_close_by=True,
+            ),
             actor=manager,
         )
     requests.request_publication(

@@ -21,6 +21,7 @@ from crm.services import clients as crm_clients
 from ib.services import partners as ib_partners
 from ib.services import plans as ib_plans
 from ib.services import referrals, tree
+from ib.types import RuleTerms
 from platform_ops.gateways.types import CalculationMode
 from platform_ops.services import catalogue, dimensions
 
@@ -191,10 +192,13 @@ def _plans(seeding: Seeding) -> None:
             for level, amount in enumerate(amounts, start=1):
                 ib_plans.add_rule(
                     version_id=version.pk,
-                    symbol_group_id=seeding.symbol_groups[group] if group else None,
-                    level=level,
-                    amount_per_lot=Decimal(amount),
-                    currency="USD",
+                    terms=RuleTerms(
+                        symbol_group_id=seeding.symbol_groups[group] if group else None,
+                        level=level,
+                        rate=Decimal(amount),
+                        currency="USD",
+                        pays_close_by=True,
+                    ),
                     actor=seeding.actor,
                 )
         ib_plans.publish_version(version_id=version.pk, valid_from=seeding.start, actor=seeding.actor)

@@ -92,7 +92,7 @@ def _known_rules(chunk: Sequence[tuple[int, str, Row]], ids: Ids) -> dict[str, i
     versions = ids.get("plan_versions", {})
     rules = apps.get_model("ib.PlanRule")._default_manager.filter(version_id__in=versions.values())
     standing: dict[tuple[int | None, int | None, int], int] = {
-        (version, group, level): pk
+        (version, group, level or 0): pk
         for pk, version, group, level in rules.values_list("pk", "version_id", "symbol_group_id", "level")
     }
     found = {}

@@ -1,56 +1,14 @@
-"""The desk's pure decisions and arithmetic: what a trade is worth to a partner, and why, in words.
-
-The set-based engine has the same formula in SQL (`ib.engine.target`); tests hold the two together to the cent.
-"""
+"""Why a line is what it is, in words: rebuilt step by step from what stands in it."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import EXACT, round_decimal
+from ib.rules.amounts import commission
+from ib.rules.references import money_text, plain
 from ib.types import ExplainedStep, Explanation, LineFacts
-
-PRODUCT_DECIMALS = 18
-"""Places to which the product is kept before it is rounded to the currency, so that a rate that cannot be written out
-in full does not turn an exact half into a little less."""
-
-
-def commission(*, lots: Decimal, amount_per_lot: Decimal, fx_rate: Decimal, currency: str) -> Decimal:
-    """What a trade earns: lots × amount × rate, rounded once to the currency's digits, half away from zero."""
-    product = EXACT.multiply(EXACT.multiply(lots, amount_per_lot), fx_rate)
-    if int(product.as_tuple().exponent) < -PRODUCT_DECIMALS:
-        product = round_decimal(product, PRODUCT_DECIMALS)
-    return round_decimal(product, Currency.of(currency).digits)
-
-
-def money_text(amount: Decimal, currency: str) -> str:
-    """An amount as decimal text with the digits of its currency."""
-    return f"{round_decimal(amount, Currency.of(currency).digits):f}"
-
-
-def line_reference(*, partner_id: int, trade_id: int, seq: int, day: date) -> str:
-    """How people call a line: `12-3456-0-20250303`."""
-    return f"{partner_id}-{trade_id}-{seq}-{day:%Y%m%d}"
-
-
-def parse_line_reference(reference: str) -> tuple[int, int, int, date]:
-    """(partner, trade, seq, day) of a reference. Raises ValueError for anything else."""
-    partner_id, trade_id, seq, day = reference.split("-")
-    return int(partner_id), int(trade_id), int(seq), datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).date()
-
-
-def mask_email(email: str) -> str:
-    """An address by which nobody can write to its owner: `a***@example.com` for anna@example.com."""
-    name, at, domain = email.partition("@")
-    return f"{name[:1]}***@{domain}" if at and name else ""
-
-
-def plain(number: Decimal) -> str:
-    """A number as people write it: no exponent, no empty decimal places."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def explain(line: LineFacts) -> Explanation:
@@ -90,9 +48,7 @@ def explain(line: LineFacts) -> Explanation:
 def _target(line: LineFacts) -> Decimal:
     if not line.rule:
         return round_decimal(Decimal(0), Currency.of(line.currency).digits)
-    return commission(
-        lots=line.base_lots, amount_per_lot=line.amount_per_lot, fx_rate=line.fx_rate, currency=line.currency
-    )
+    return commission(lots=line.quantity, amount_per_lot=line.rate, fx_rate=line.fx_rate, currency=line.currency)
 
 
 def _trade_step(line: LineFacts) -> ExplainedStep:
@@ -116,17 +72,17 @@ def _path_step(line: LineFacts) -> ExplainedStep:
 
 def _rule_step(line: LineFacts) -> ExplainedStep:
     text = f"{line.plan}, version {line.plan_version}: {line.rule}."
-    return ExplainedStep("The rule", text, f"{plain(line.amount_per_lot)} {line.rate_currency} per lot")
+    return ExplainedStep("The rule", text, f"{plain(line.rate)} {line.rate_currency} per lot")
 
 
 def _product_step(line: LineFacts) -> ExplainedStep:
-    product = EXACT.multiply(line.base_lots, line.amount_per_lot)
-    text = f"{plain(line.base_lots)} lots × {plain(line.amount_per_lot)} {line.rate_currency}"
+    product = EXACT.multiply(line.quantity, line.rate)
+    text = f"{plain(line.quantity)} lots × {plain(line.rate)} {line.rate_currency}"
     return ExplainedStep("Volume times rate", text, f"{plain(product)} {line.rate_currency}")
 
 
 def _conversion_step(line: LineFacts) -> ExplainedStep:
-    product = EXACT.multiply(EXACT.multiply(line.base_lots, line.amount_per_lot), line.fx_rate)
+    product = EXACT.multiply(EXACT.multiply(line.quantity, line.rate), line.fx_rate)
     fixed = f" of {line.fx_date:%Y-%m-%d}" if line.fx_date else ""
     shown = plain(round_decimal(line.fx_rate, 10)) if line.fx_rate >= Decimal("0.001") else plain(line.fx_rate)
     text = f"1 {line.rate_currency} = {shown} {line.currency}, {line.fx_source} reference rate{fixed}."
@@ -167,15 +123,3 @@ def _booked_text(line: LineFacts) -> str:
 
 def _money(amount: Decimal, line: LineFacts) -> str:
     return f"{money_text(amount, line.currency)} {line.currency}"
-
-
-def rule_terms(
-    *, symbol_group: str | None, level: int, amount_per_lot: Decimal, currency: str
-) -> dict[str, str | int | None]:
-    """A plan's rule as plain data: the same rule gives the same data, however many zeros its amount was stored with."""
-    return {
-        "symbol_group": symbol_group,
-        "level": level,
-        "amount_per_lot": f"{amount_per_lot.normalize():f}",
-        "currency": currency,
-    }
