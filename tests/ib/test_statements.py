@@ -364,7 +364,7 @@ def desk(client: Browser) -> tuple[World, Browser]:
     world.trade("10")
     world.close_books(LAST_OF_MARCH)
     world.close()
-    user = make_user("finance@house.test", Role.FINANCE, entities=(world.broker.entity,))
+    user = make_user("finance@house.test", Role.FINANCE, Role.PARTNER_MANAGER, entities=(world.broker.entity,))
     return world, log_in(client, user)
 
 
