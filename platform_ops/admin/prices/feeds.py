@@ -236,7 +236,10 @@ class PriceFilterSettingAdmin(DeskModelAdmin):
     list_select_related = ("symbol", "source")
     list_filter = ("source",)
     search_fields = ("symbol__code", "change_reference")
-    empty_text = "Nobody set any levels: those of each symbol follow its usual spread."
+    empty_text = (
+        "Nobody set any levels: the filter terms of each symbol's specification count, and where it states none, its usual "
+        "spread. The filter studio shows which."
+    )
 
     symbol_shown = computed_column(lambda row: row.symbol.code if row.symbol else "all symbols", title="Symbol")
     source_shown = computed_column(lambda row: row.source.code if row.source else "all sources", title="Source")

@@ -24,7 +24,7 @@ from platform_ops.permissions import MANAGE_CATALOGUE, VIEW_PLATFORM
 from platform_ops.price_changes import LABELS, impact_of, levels_in_force
 from platform_ops.rules.price_filter import FLAGS, FilterLevels
 from platform_ops.services.prices.replay import Replay, replay_filter
-from platform_ops.services.prices.settings import request_filter
+from platform_ops.services.prices.settings import filters_at, request_filter
 
 HOURS = ((1, "The last hour"), (4, "The last 4 hours"), (24, "The last day"), (48, "The last two days"))
 TRADES_SHOWN = 50
@@ -152,6 +152,7 @@ class FilterStudio(DeskPage):
             later = clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
             context |= {
                 "draft": form,
+                "origin": _origin(symbol, source),
                 "groups": _groups(form, standing),
                 "proposal": desk_widgets(proposal or ProposalForm(initial={"valid_from": later})),
             }
@@ -175,6 +176,14 @@ class FilterStudio(DeskPage):
             "reasons": [(verdict, before, after, after - before) for verdict, before, after in replay.reasons()],
             "trades": _trades(replay),
         }
+
+
+def _origin(symbol: Symbol, source: PriceSource | None) -> str:
+    """Where the levels in force come from, in words."""
+    found = filters_at(symbol_ids=[symbol.pk], at=clock.now()).get(symbol.pk)
+    if found is None:
+        return "the symbol has no specification, so it has no points"
+    return "set for this source" if source is not None and source.pk in found.by_source else found.origin.value
 
 
 def _tone(before: bool, after: bool) -> str:

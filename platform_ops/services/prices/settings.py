@@ -1,7 +1,8 @@
 """The levels of the filter in force, and how they are changed: by a change request, or by the house at set-up.
 
 A person sets levels by a change request of the kind `platform.price_filter`, whose preview replays them over stored
-ticks. Where nobody set any, they follow the usual spread of the symbol's specification.
+ticks. Where nobody set any, the filter terms of the symbol's specification count, and where that states none either, its
+usual spread.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_CEILING
+from enum import StrEnum
 from typing import Any
 
 from django.db import connection, transaction
@@ -26,9 +28,18 @@ from backoffice.kernel.prices import points_per_pip
 from platform_ops.models import PriceFilterSetting, PriceSource, Symbol, SymbolSpec
 from platform_ops.permissions import MANAGE_CATALOGUE
 from platform_ops.rules.price_filter import FilterLevels, PriceFilter, check_levels
-from platform_ops.rules.price_sizing import sized_levels
+from platform_ops.rules.price_sizing import StatedLevels, sized_levels, stated_levels
 
 FILTER_KIND = "platform.price_filter"
+
+
+class Origin(StrEnum):
+    """Where the levels for all sources of a symbol come from."""
+
+    SYMBOL = "set for this symbol"
+    ALL = "set for all symbols"
+    SPECIFICATION = "nobody set any: the filter terms of the symbol's specification"
+    SPREAD = "nobody set any, and the specification states none: sized by its usual spread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,7 @@ class SymbolFilter:
     digits: int
     default: FilterLevels
     by_source: dict[int, FilterLevels]
+    origin: Origin = Origin.SPREAD
 
     def levels_of(self, source_id: int) -> FilterLevels:
         """The levels for a source."""
@@ -65,14 +77,32 @@ def filters_at(*, symbol_ids: Iterable[int], at: datetime) -> dict[int, SymbolFi
 def _filter_of(
     spec: SymbolSpec, own: dict[int | None, FilterLevels], of_all: dict[int | None, FilterLevels]
 ) -> SymbolFilter:
-    default = own.get(None) or of_all.get(None) or usual_levels(spec)
+    usual = usual_levels(spec)
+    chosen = (
+        (own.get(None), Origin.SYMBOL),
+        (of_all.get(None), Origin.ALL),
+        (stated_levels(_stated_by(spec), sized=usual), Origin.SPECIFICATION),
+    )
+    default, origin = next(((levels, origin) for levels, origin in chosen if levels), (usual, Origin.SPREAD))
     by_source = {} if None in own else {key: levels for key, levels in of_all.items() if key is not None}
     by_source |= {key: levels for key, levels in own.items() if key is not None}
-    return SymbolFilter(spec.symbol, spec.digits, default, by_source)
+    return SymbolFilter(spec.symbol, spec.digits, default, by_source, origin)
+
+
+def _stated_by(spec: SymbolSpec) -> StatedLevels:
+    return StatedLevels(
+        soft_points=spec.filter_soft_points,
+        soft_ticks=spec.filter_soft_ticks,
+        hard_points=spec.filter_hard_points,
+        hard_ticks=spec.filter_hard_ticks,
+        discard_points=spec.filter_discard_points,
+        spread_minimum=spec.filter_spread_minimum_points,
+        spread_maximum=spec.filter_spread_maximum_points,
+    )
 
 
 def usual_levels(spec: SymbolSpec) -> FilterLevels:
-    """The levels of a symbol for which nobody set any."""
+    """The levels of a symbol for which nobody set or stated any."""
     return sized_levels(
         spread_points=int(spec.spread_points.to_integral_value(rounding=ROUND_CEILING)),
         points_per_pip=points_per_pip(spec.digits),

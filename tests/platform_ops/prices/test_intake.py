@@ -20,13 +20,18 @@ from platform_ops.models import (
     Quote,
     RejectedTick,
     RejectionEpisode,
+    Symbol,
     SymbolPriceState,
+    SymbolSpec,
     TickBatch,
 )
 from platform_ops.rules.price_filter import FilterLevels, Verdict
+from platform_ops.rules.price_sizing import StatedLevels, stated_levels
 from platform_ops.services.prices import IncomingTick, accept_ticks, ticks_around
+from platform_ops.services.prices.settings import Origin, SymbolFilter, filters_at, set_filter
 from tests.factories import platform
-from tests.platform_ops.prices.world import LEVELS, MONDAY_NOON, WORKED, make_source, make_symbol, send, ticks
+from tests.factories.platform import SYSTEM
+from tests.platform_ops.prices.world import LEVELS, LONG_AGO, MONDAY_NOON, WORKED, make_source, make_symbol, send, ticks
 
 pytestmark = pytest.mark.django_db
 
@@ -344,3 +349,38 @@ def test_two_processes_that_send_at_once_are_taken_one_after_the_other() -> None
     locks = [sql for sql in statements if "FOR UPDATE" in sql]
     assert len(locks) == 1 and "platform_ops_symbolpricestate" in locks[0] and "ORDER BY" in locks[0]
     assert len(statements) < 45, len(statements)
+
+
+def test_without_a_setting_the_specifications_own_filter_terms_count_and_then_its_usual_spread() -> None:
+    make_source()
+    symbol = make_symbol(levels=None)
+    spec = SymbolSpec.objects.filter(symbol=symbol)
+    quotes = ((0, "1.10000", "1.10010"), (1, "1.10030", "1.10040"), (2, "1.10031", "1.10041"))
+
+    def verdicts(second: int) -> list[str]:
+        send(symbol, *((second + at, bid, ask) for at, bid, ask in quotes))
+        kept = ticks_around(
+            symbol_id=symbol.pk, at=MONDAY_NOON + timedelta(seconds=second), seconds_before=0, seconds_after=5
+        )
+        return [tick.verdict.name for tick in kept]
+
+    # Nothing stated: soft at twenty points, the smallest that there is
+    assert filter_of(symbol).origin is Origin.SPREAD
+    assert verdicts(0) == ["ACCEPTED", "SOFT", "SOFT"]
+    # The specification states forty, confirmed by two ticks, and turns the other levels off by stating none
+    spec.update(filter_soft_points=40, filter_soft_ticks=2, filter_spread_maximum_points=15)
+    found = filter_of(symbol)
+    assert found.origin is Origin.SPECIFICATION
+    levels = found.default
+    assert (levels.soft_points, levels.soft_ticks, levels.hard_points, levels.discard_points) == (40, 2, 0, 0)
+    assert (levels.spread_maximum, levels.cross_source_spreads) == (15, 8)
+    assert verdicts(100) == ["ACCEPTED", "ACCEPTED", "ACCEPTED"]
+    # What contradicts itself is no filter: the usual one guards
+    assert stated_levels(StatedLevels(soft_points=40, soft_ticks=2, hard_points=10), sized=levels) is None
+    # Whoever sets levels goes before all of it
+    set_filter(symbol_id=None, source_id=None, levels=LEVELS, valid_from=LONG_AGO, actor=SYSTEM)
+    assert (filter_of(symbol).origin, filter_of(symbol).default) == (Origin.ALL, LEVELS)
+
+
+def filter_of(symbol: Symbol) -> SymbolFilter:
+    return filters_at(symbol_ids=[symbol.pk], at=MONDAY_NOON)[symbol.pk]

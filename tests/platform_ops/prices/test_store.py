@@ -67,31 +67,6 @@ def test_fresh_ticks_stay_in_the_buffer_and_both_are_read_together() -> None:
     assert [row[4].name for row in around(symbol)] == ["ACCEPTED", "SOFT", "SOFT", "SOFT", "ACCEPTED"]  # type: ignore[attr-defined]
 
 
-def test_a_kill_between_file_and_row_loses_nothing_and_shows_nothing_twice(
-    own_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_source()
-    symbol = make_symbol()
-    send(symbol, *WORKED)
-    before = around(symbol)
-
-    def die(name: str) -> None:
-        assert name == "platform_ops.flush_ticks.file_written"
-        raise KeyboardInterrupt
-
-    with time_machine.travel(LATER, tick=False):
-        with monkeypatch.context() as patch:
-            patch.setattr(store.crash_points, "reach", die)
-            with pytest.raises(KeyboardInterrupt):
-                store.flush_ticks()
-        assert (len(list(own_folder.glob("*/*/*"))), TickFile.objects.count()) == (1, 0)
-        assert around(symbol) == before
-        store.flush_ticks()
-
-    assert around(symbol) == before
-    assert (TickFile.objects.count(), BufferedTick.objects.count()) == (1, 0)
-
-
 def test_a_finished_day_is_put_together_and_old_days_are_pruned(own_folder: Path) -> None:
     make_source()
     symbol = make_symbol()

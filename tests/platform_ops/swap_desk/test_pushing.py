@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -207,36 +207,6 @@ def test_two_passes_at_once_send_once(desk: Desk) -> None:
         # The first one died with its claim.
         assert pushing.push_due() == 2
     assert set(states(change).values()) == {"verified"}
-
-
-@pytest.mark.parametrize("point", ["platform.swap_push.before_send", "platform.swap_push.after_send"])
-def test_a_pass_that_dies_at_a_named_point_is_taken_up_and_each_symbol_arrives_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, point: str
-) -> None:
-    # Given a pass that dies there, as if the process had gone
-    def die(name: str) -> None:
-        if name == point:
-            raise KeyboardInterrupt
-
-    sent: list[str] = []
-    change_symbol = Mt5WebGateway.change_symbol
-
-    def counted(self: Mt5WebGateway, *, name: str, changes: Mapping[str, object]) -> None:
-        sent.append(name)
-        change_symbol(self, name=name, changes=changes)
-
-    monkeypatch.setattr(Mt5WebGateway, "change_symbol", counted)
-    change = applied(desk)
-    with monkeypatch.context() as patch:
-        patch.setattr(pushing.crash_points, "reach", die)
-        with pytest.raises(KeyboardInterrupt):
-            run()
-    # When another takes it up
-    with later(300):
-        pushing.push_due()
-    # Then every symbol stands on the server, and none was sent twice
-    assert set(states(change).values()) == {"verified"}
-    assert len(sent) == len(set(sent))
 
 
 def test_a_group_and_a_server_without_connection_are_for_a_hand(desk: Desk) -> None:
