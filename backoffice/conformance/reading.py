@@ -27,9 +27,9 @@ from backoffice.kernel.decimals import exact_decimal
 from backoffice.kernel.errors import DomainError, InvalidInput
 
 MAX_FILE_BYTES = 1_000_000
-MAX_NODES = 100_000
+MAX_NUMBER_CHARACTERS = 40
 CURRENCIES = {"currency", "base_currency", "profit_currency", "reward_currency"}
-NEVER = {"id", "pk", "version", "plan", "number", "state", "validity", "published_at", "published_by", "symbol_id"}
+NEVER = {"id", "pk", "version", "plan", "number", "state", "validity", "published_at", "published_by", "position"}
 """Fields of a model that the file does not state: they follow from where the terms stand."""
 
 
@@ -172,6 +172,8 @@ def _whole(value: str, path: str) -> int:
 
 
 def _number(value: str, path: str) -> Decimal:
+    if len(value) > MAX_NUMBER_CHARACTERS or not set(value) <= set("-.0123456789"):
+        _refuse(path, "must be a plain number", value)
     try:
         return exact_decimal(value)
     except DomainError:
