@@ -17,7 +17,7 @@ class IbConfig(AppConfig):
         from backoffice.core.schedule import register_periodic
         from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source
-        from ib import api, change_kinds, checks, events, groupings, permissions, screens, statement_checks
+        from ib import api, change_kinds, checks, events, groupings, period_room, permissions, screens, statement_checks
         from ib.models import Partner
         from ib.services import (
             day_step,
@@ -43,6 +43,7 @@ class IbConfig(AppConfig):
         screens.register()
         groupings.register()
         day_step.register()
+        period_room.register()
         work.register()
         statement_work.register()
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")

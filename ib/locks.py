@@ -18,9 +18,13 @@ _DAY = 7_401_002
 _LEDGER = 7_401_003
 _TREE = 7_401_004
 _PARTITIONS = 7_401_005
+_PERIODS = 7_401_007
 
 DAY_LOCKS = 256
 """Days share this many locks, so that a statement over ten years does not fill the table of locks."""
+
+PERIOD_LOCKS = 2**31
+"""The second number of a lock has 31 bits; partners that far apart would only wait for each other."""
 
 SETTLEMENT_LOCK_TIMEOUT_MS = 30_000
 """A settlement may wait for another one of the same day, which takes a second or two per hundred thousand trades."""
@@ -66,6 +70,11 @@ def lock_tree() -> None:
 def lock_partitions() -> None:
     """One process at a time makes partitions."""
     _exclusive(_PARTITIONS, 0)
+
+
+def lock_partner_periods(partner_id: int) -> None:
+    """One settlement of a partner's periods at a time. Taken before the ledger's locks and after no other."""
+    _exclusive(_PERIODS, partner_id % PERIOD_LOCKS)
 
 
 def lock_partner(partner_id: int) -> Partner | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from backoffice.core.types import Actor
-from ib.services import statements, upkeep
+from ib.services import periods, statements, upkeep
 
 
 @shared_task
@@ -24,3 +24,15 @@ def enqueue_unsettled_batches() -> None:
 def run_statements() -> None:
     """Closes the statements whose books are closed, and approves what the terms approve."""
     statements.run_statements(actor=Actor.system("ib.statements"))
+
+
+@shared_task
+def enqueue_due_periods() -> None:
+    """Gives every partner whose periods changed a job."""
+    periods.enqueue_due()
+
+
+@shared_task
+def enqueue_ended_periods() -> None:
+    """Gives every partner with a plan by the period a job for the month that ended."""
+    periods.enqueue_ended()

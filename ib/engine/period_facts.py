@@ -26,8 +26,10 @@ MAXIMUM_DEPTH = 100
 
 @dataclass(frozen=True, slots=True)
 class Selectors:
-    """What a rule applies to; None selects everything."""
+    """What a rule applies to; None selects everything. `level` is the partner's above the client, `deepest` the plan's limit."""
 
+    level: int | None = None
+    deepest: int | None = None
     symbol_id: int | None = None
     symbol_group_id: int | None = None
     account_group_id: int | None = None
@@ -46,7 +48,6 @@ class Scope:
     from_day: date
     to_day: date
     windows: str = FOREVER
-    level: int | None = None
     selectors: Selectors = Selectors()
     earlier: tuple[Selectors, ...] = ()
     """Selectors of rules that go before: what matches one of them is theirs."""
@@ -75,6 +76,7 @@ class Placement:
     direct_partner_id: int
     starts: datetime | None
     ends: datetime | None
+    country: str
 
     def holds(self, at: datetime) -> bool:
         """Whether the client counted at the moment."""
@@ -95,15 +97,18 @@ class EventRow:
     disputed_from: datetime | None
 
 
-# UNION ALL with the path cuts circles; a partner of kind trader is no level of its own.
+# UNION ALL with the path cuts circles. A client with a rebate is a node of the tree that counts as no level.
 PLACED = f"""
 below AS (
-    SELECT %(partner)s::bigint AS partner_id, 1 AS level, tstzrange(NULL, NULL) AS validity,
-           ARRAY[%(partner)s::bigint] AS path
+    SELECT self.id AS partner_id, (self.kind <> 'trader')::int AS level, tstzrange(NULL, NULL) AS validity,
+           ARRAY[self.id] AS path
+    FROM ib_partner AS self WHERE self.id = %(partner)s
     UNION ALL
-    SELECT edge.child_id, below.level + 1, below.validity * edge.validity, below.path || edge.child_id
+    SELECT edge.child_id, below.level + (child.kind <> 'trader')::int, below.validity * edge.validity,
+           below.path || edge.child_id
     FROM below
     JOIN ib_partneredge AS edge ON edge.parent_id = below.partner_id AND edge.validity && below.validity
+    JOIN ib_partner AS child ON child.id = edge.child_id
     WHERE below.level < {MAXIMUM_DEPTH} AND edge.child_id <> ALL(below.path)
 ),
 placed AS MATERIALIZED (
@@ -151,14 +156,15 @@ def _parameters(scope: Scope) -> dict[str, Any]:
         "from_day": scope.from_day,
         "to_day": scope.to_day,
         "windows": scope.windows,
-        "level": scope.level,
+        "level": scope.selectors.level,
+        "deepest": scope.selectors.deepest,
     }
 
 
 def _matching(scope: Scope) -> tuple[str, dict[str, Any]]:
     """The condition that a trade is the rule's: it matches the selectors and none of the rules before."""
     own, parameters = _selected(scope.selectors, "own")
-    conditions = ["(%(level)s::int IS NULL OR placed.level = %(level)s)", own]
+    conditions = [own]
     for index, selectors in enumerate(scope.earlier):
         before, more = _selected(selectors, f"before{index}")
         conditions.append(f"NOT ({before})")
@@ -176,6 +182,12 @@ _COLUMNS = {
 
 def _selected(selectors: Selectors, prefix: str) -> tuple[str, dict[str, Any]]:
     conditions, parameters = [], dict[str, Any]()
+    if selectors.level is not None:
+        conditions.append(f"placed.level = %({prefix}_level)s")
+        parameters[f"{prefix}_level"] = selectors.level
+    if selectors.deepest is not None:
+        conditions.append(f"placed.level <= %({prefix}_deepest)s")
+        parameters[f"{prefix}_deepest"] = selectors.deepest
     for name, column in _COLUMNS.items():
         wanted = getattr(selectors, name)
         if wanted is not None:
@@ -217,7 +229,8 @@ swaps AS (
     JOIN platform_ops_swapline AS line ON line.account_id = account.id
      AND line.day BETWEEN %(from_day)s AND %(to_day)s AND line.swap <> 0
     CROSS JOIN LATERAL (SELECT (line.day + time '12:00') AT TIME ZONE 'UTC' AS at, line.account_id) AS moment
-    WHERE %(with_swaps)s AND (%(level)s::int IS NULL OR trade.level = %(level)s) AND trade.validity @> moment.at
+    WHERE %(with_swaps)s AND (%(level)s::int IS NULL OR trade.level = %(level)s)
+      AND (%(deepest)s::int IS NULL OR trade.level <= %(deepest)s) AND trade.validity @> moment.at
       AND %(windows)s::tstzmultirange @> moment.at
 )
 SELECT {client} AS client_id, part.day, part.currency, part.code, coalesce(sum(part.amount), 0), count(part.amount),
@@ -260,7 +273,8 @@ def revenue(scope: Scope, *, spread_sides: str = "entry", by_client: bool = Fals
         is_ours=_IS_OURS,
         client="part.client_id" if by_client else "NULL::bigint",
     )
-    with_swaps = scope.selectors == Selectors() and not scope.earlier
+    clients_only = Selectors(level=scope.selectors.level, deepest=scope.selectors.deepest)
+    with_swaps = scope.selectors == clients_only and not scope.earlier
     return [RevenueRow(*row) for row in _rows(sql, {**parameters, "with_swaps": with_swaps})]
 
 
@@ -296,7 +310,10 @@ def placements(scope: Scope) -> list[Placement]:
     """Every client who ever counted for the partner, with when and at which level."""
     sql = f"""
     WITH RECURSIVE {PLACED}
-    SELECT client_id, level, direct_partner_id, lower(validity), upper(validity) FROM placed ORDER BY client_id, lower(validity)
+    SELECT placed.client_id, placed.level, placed.direct_partner_id, lower(placed.validity), upper(placed.validity),
+           client.country
+    FROM placed JOIN crm_client AS client ON client.id = placed.client_id
+    ORDER BY placed.client_id, lower(placed.validity) NULLS FIRST
     """
     return [Placement(*row) for row in _rows(sql, _parameters(scope))]
 
@@ -311,6 +328,21 @@ def events_of(scope: Scope, *, kinds: Sequence[str]) -> list[EventRow]:
     ORDER BY event.at, event.id
     """
     return [EventRow(*row) for row in _rows(sql, {**_parameters(scope), "kinds": list(kinds)})]
+
+
+_DIMENSIONS = """
+SELECT account.client_id, own.dimension, own.value, lower(own.validity), upper(own.validity)
+FROM platform_ops_accountdimension AS own
+JOIN platform_ops_tradingaccount AS account ON account.id = own.account_id
+WHERE account.client_id = ANY(%(clients)s) AND own.dimension = ANY(%(dimensions)s)
+"""
+
+
+def client_dimensions(
+    *, clients: Sequence[int], dimensions: Sequence[str]
+) -> list[tuple[int, str, str, datetime | None, datetime | None]]:
+    """(client, dimension, value, from, to) of the clients' accounts."""
+    return _rows(_DIMENSIONS, {"clients": list(clients), "dimensions": list(dimensions)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,265 @@
+"""Overrides on what partners below earned by the period, and the balances of losses that are carried from period to period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from django.db.models import Sum
+
+from backoffice.kernel.currency import Currency
+from ib.engine import period_lines
+from ib.models import CarryBalance, PeriodLine
+from ib.rules.period_words import LinePart, PeriodFacts
+from ib.rules.periods import (
+    ZERO,
+    CarryScope,
+    CarryStep,
+    CarryTerms,
+    LineKind,
+    Money,
+    PartCode,
+    Vintage,
+    carry_over,
+    previous_period,
+)
+from ib.services.period_targets import World, add_line, converted, end_of, last_business_day
+from ib.services.period_terms import CPA, NET_REVENUE, PER_ACTIVE_CLIENT, RuleTerms
+
+KINDS_OF_BASIS = {
+    NET_REVENUE: (LineKind.NET_REVENUE, LineKind.CARRY_OVER),
+    CPA: (LineKind.CPA,),
+    PER_ACTIVE_CLIENT: (LineKind.ACTIVE_CLIENT,),
+}
+_WIDE = (CarryScope.PARTNER, CarryScope.GROUP)
+_A_MOMENT = timedelta(microseconds=1)
+EARNINGS = (LineKind.NET_REVENUE, LineKind.OVERRIDE, LineKind.ACTIVE_CLIENT, LineKind.CPA)
+
+
+def add_overrides(world: World) -> None:
+    """A line for each override rule and each period that is over: a percentage of what those below were booked."""
+    for terms in world.rules:
+        if terms.is_override:
+            for period in world.ended:
+                if terms.binds_at(end_of(period) - _A_MOMENT):
+                    _add_override(world, terms, period)
+
+
+def _add_override(world: World, terms: RuleTerms, period: date) -> None:
+    below = period_lines.partners_below(
+        partner_id=world.partner.pk, at=end_of(period) - _A_MOMENT, direct=terms.override_direct
+    )
+    rows = list(
+        PeriodLine.objects.filter(partner_id__in=below, period=period, kind__in=KINDS_OF_BASIS[terms.basis])
+        .order_by("partner_id", "currency")
+        .values("partner_id", "currency")
+        .annotate(sum=Sum("amount"))
+    )
+    day = last_business_day(period)
+    amounts = converted([(day, row["currency"], row["sum"]) for row in rows], terms.money.currency)
+    parts = tuple(
+        LinePart(PartCode.DOWNLINE, amount, row["sum"], row["currency"], subject_id=row["partner_id"])
+        for row, amount in zip(rows, amounts, strict=True)
+        if row["sum"]
+    )
+    if parts:
+        line = PeriodFacts(
+            kind=LineKind.OVERRIDE,
+            period=period,
+            money=terms.money,
+            quantity=sum((part.amount for part in parts), ZERO),
+            rate=terms.rate,
+            parts=parts,
+        )
+        add_line(world, line, rule_id=terms.rule_id, subject=("partner", world.partner.pk), day=day)
+
+
+# ------------------------------------------------------------------------------------------------- balances of losses
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceKey:
+    """Whose losses: those of one plan, or (None) of everything that the partner earns by the period."""
+
+    plan_id: int | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One period of a balance."""
+
+    key: BalanceKey
+    period: date
+    terms: CarryTerms
+    step: CarryStep
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What those below carry: at the end of the period before, and at the end of this one."""
+
+    before: Decimal
+    after: Decimal
+
+
+def add_balances(world: World) -> list[Balance]:
+    """Sets each period's result off against carried losses, adds the line that corrects it, and returns the balances."""
+    carried = _opening(world)
+    found: list[Balance] = []
+    for period in world.ended:
+        due = _terms_of(world, period)
+        for key in set(carried) - set(due):
+            if carried[key].vintages:
+                due[key] = carried[key].terms
+        for key, terms in sorted(due.items(), key=lambda item: (item[0].plan_id or 0, item[0].currency)):
+            group = _group(world, period, key.currency) if terms.scope is CarryScope.GROUP else None
+            result = _result(world, key, period)
+            if group is not None:
+                result += group.after - group.before
+            held = carried[key].vintages if key in carried else ()
+            step = carry_over(terms, period=period, vintages=held, result=result)
+            carried[key] = _Carried(terms, step.vintages)
+            if step.opening or step.result or step.closing:
+                found.append(Balance(key, period, terms, step))
+                _add_correction(world, key, period, step, group)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    terms: CarryTerms
+    vintages: tuple[Vintage, ...]
+
+
+def _opening(world: World) -> dict[BalanceKey, _Carried]:
+    """The balances with which the span opens, from the period before it."""
+    before = previous_period(world.from_period)
+    found = {}
+    for row in CarryBalance.objects.filter(partner=world.partner, period=before):
+        vintages = tuple(Vintage(date.fromisoformat(day), Decimal(amount)) for day, amount in row.vintages)
+        known = [terms.carry for terms in world.rules if row.plan_id in (None, terms.plan_id)]
+        terms = next((item for item in reversed(known) if item.scope == row.scope), CarryTerms(CarryScope(row.scope)))
+        found[BalanceKey(row.plan_id, row.currency)] = _Carried(terms, vintages)
+    return found
+
+
+def _terms_of(world: World, period: date) -> dict[BalanceKey, CarryTerms]:
+    """By balance, how losses of the period are carried: as the last version in force in it says."""
+    found: dict[BalanceKey, CarryTerms] = {}
+    for terms in world.rules:
+        if _is_in_force(terms, period) and (terms.basis == NET_REVENUE or terms.carry.scope in _WIDE):
+            plan_id = None if terms.carry.scope in _WIDE else terms.plan_id
+            found[BalanceKey(plan_id, terms.money.currency)] = terms.carry
+    return found
+
+
+def _is_in_force(terms: RuleTerms, period: date) -> bool:
+    first = end_of(previous_period(period))
+    last = end_of(period)
+    return any((start is None or start < last) and (end is None or end > first) for start, end in terms.windows)
+
+
+def _result(world: World, key: BalanceKey, period: date) -> Decimal:
+    """What the lines of the period come to: shares of net revenue of the plan, or everything that is earned by the period."""
+    plans = {terms.rule_id: terms for terms in world.rules}
+    total = ZERO
+    for line_key, line in world.lines.items():
+        if line_key.period != period or line_key.currency != key.currency or line_key.kind not in EARNINGS:
+            continue
+        terms = plans[line_key.rule_id or 0]
+        is_wide = terms.carry.scope in _WIDE
+        if (key.plan_id is None and is_wide) or (
+            terms.plan_id == key.plan_id and not is_wide and line_key.kind == LineKind.NET_REVENUE
+        ):
+            total += line.target
+    return total
+
+
+def _group(world: World, period: date, currency: str) -> _Group:
+    """What the partners below carry. Their losses weigh on the head of the group until they have earned them back."""
+    below = period_lines.partners_below(partner_id=world.partner.pk, at=end_of(period) - _A_MOMENT)
+
+    def carried(at: date) -> Decimal:
+        rows = CarryBalance.objects.filter(partner_id__in=below, period=at).exclude(scope=CarryScope.GROUP)
+        sums = list(rows.order_by("currency").values("currency").annotate(sum=Sum("closing")))
+        day = last_business_day(at)
+        return sum(converted([(day, row["currency"], row["sum"]) for row in sums], currency), ZERO)
+
+    money = Money(currency, Currency.of(currency).digits)
+    return _Group(money.rounded(carried(previous_period(period))), money.rounded(carried(period)))
+
+
+def _add_correction(world: World, key: BalanceKey, period: date, step: CarryStep, group: _Group | None) -> None:
+    """The line that turns the lines of the period into what is payable."""
+    parts = [
+        (PartCode.GROUP_LOSS, group.after - group.before if group is not None else ZERO),
+        (PartCode.SET_OFF, -step.set_off),
+        (PartCode.CARRIED, step.carried),
+        (PartCode.FORGIVEN, step.forgiven),
+    ]
+    if not any(amount for _, amount in parts):
+        return
+    own = step.result - (group.after - group.before if group is not None else ZERO)
+    line = PeriodFacts(
+        kind=LineKind.CARRY_OVER,
+        period=period,
+        money=Money(key.currency, Currency.of(key.currency).digits),
+        quantity=own,
+        measure=step.opening - step.lapsed,
+        parts=tuple(LinePart(code, amount, amount, key.currency) for code, amount in parts if amount),
+    )
+    subject = ("partner", world.partner.pk) if key.plan_id is None else ("plan", key.plan_id)
+    add_line(world, line, rule_id=None, subject=subject, day=last_business_day(period))
+
+
+def store_balances(world: World, balances: Iterable[Balance]) -> int:
+    """Brings the stored balances of the span to what was computed; how many changed."""
+    stored = {
+        (row.plan_id, row.currency, row.period): row
+        for row in CarryBalance.objects.filter(partner=world.partner, period__gte=world.from_period)
+    }
+    changed = 0
+    kept: set[tuple[int | None, str, date]] = set()
+    for balance in balances:
+        place = (balance.key.plan_id, balance.key.currency, balance.period)
+        kept.add(place)
+        row = _row(world, balance)
+        known = stored.get(place)
+        if known is not None and _same(known, row):
+            continue
+        changed += 1
+        if known is not None:
+            row.pk = known.pk
+        row.save()
+    gone = [row.pk for place, row in stored.items() if place not in kept]
+    CarryBalance.objects.filter(pk__in=gone).delete()
+    return changed + len(gone)
+
+
+_COMPARED = ("scope", "opening", "lapsed", "result", "set_off", "carried", "forgiven", "closing", "vintages")
+
+
+def _row(world: World, balance: Balance) -> CarryBalance:
+    step = balance.step
+    return CarryBalance(
+        partner=world.partner,
+        plan_id=balance.key.plan_id,
+        period=balance.period,
+        scope=balance.terms.scope.value,
+        opening=step.opening,
+        lapsed=step.lapsed,
+        result=step.result,
+        set_off=step.set_off,
+        carried=step.carried,
+        forgiven=step.forgiven,
+        closing=step.closing,
+        vintages=[[item.period.isoformat(), f"{item.amount:f}"] for item in step.vintages],
+        currency=balance.key.currency,
+    )
+
+
+def _same(known: CarryBalance, row: CarryBalance) -> bool:
+    return all(getattr(known, name) == getattr(row, name) for name in _COMPARED)
