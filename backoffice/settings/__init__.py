@@ -344,6 +344,8 @@ SPECTACULAR_SETTINGS = {
         "PlanVersionStateEnum": "ib.models.PlanVersion.State",
         "PlanRuleBasisEnum": "ib.models.plans.Basis",
         "PlanRuleDistributionEnum": "ib.models.plans.Distribution",
+        "CommissionStatementStateEnum": "ib.models.CommissionStatement.State",
+        "StatementPeriodEnum": "ib.models.statements.StatementPeriod",
         "TradeSideEnum": "ib.models.PlanRule.Side",
         "CoverageEnum": "ib.types.Coverage",
         "PriceVerdictEnum": "platform_ops.api.prices.VERDICT_CHOICES",

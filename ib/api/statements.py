@@ -27,7 +27,7 @@ OWN = "ib.view_own_commissions"
 MOST_OWN = 1_000
 
 
-class StatementSerializer(serializers.ModelSerializer[CommissionStatement]):
+class CommissionStatementSerializer(serializers.ModelSerializer[CommissionStatement]):
     """What a partner earned in a period: total = carried in + earned − held + released."""
 
     partner = serializers.CharField(source="partner.reference", read_only=True)
@@ -62,7 +62,7 @@ class StatementSerializer(serializers.ModelSerializer[CommissionStatement]):
         read_only_fields = fields
 
 
-class OwnStatementSerializer(serializers.ModelSerializer[CommissionStatement]):
+class OwnCommissionStatementSerializer(serializers.ModelSerializer[CommissionStatement]):
     """A statement as its partner sees it: without who looked at it."""
 
     state = serializers.ChoiceField(choices=CommissionStatement.State.choices, read_only=True)
@@ -101,13 +101,13 @@ class StatementViewSet(ScopedReadOnlyViewSet):
 
     capability = VIEW
     queryset = CommissionStatement.objects.select_related("partner")
-    serializer_class = StatementSerializer
+    serializer_class = CommissionStatementSerializer
     lookup_value_converter = "int"
     filterset_class = StatementFilter
 
     @use_case(
         capability=APPROVE,
-        output=StatementSerializer,
+        output=CommissionStatementSerializer,
         route="approve",
         operation_id="commission_statements_approve",
         description="Confirms a statement; approves it when another person confirmed it, or its terms need one only.",
@@ -119,7 +119,7 @@ class StatementViewSet(ScopedReadOnlyViewSet):
     @use_case(
         capability=APPROVE,
         input=ReasonSerializer,
-        output=StatementSerializer,
+        output=CommissionStatementSerializer,
         route="withhold",
         operation_id="commission_statements_withhold",
         description="Keeps a statement from being approved until it is let go.",
@@ -131,7 +131,7 @@ class StatementViewSet(ScopedReadOnlyViewSet):
     @use_case(
         capability=APPROVE,
         input=ReasonSerializer,
-        output=StatementSerializer,
+        output=CommissionStatementSerializer,
         route="let-go",
         operation_id="commission_statements_let_go",
         description="Lets a withheld statement wait for approval again.",
@@ -141,7 +141,7 @@ class StatementViewSet(ScopedReadOnlyViewSet):
         return statements.let_go_statement(statement_id=call.target.pk, actor=call.actor, **call.data)
 
 
-class RunSerializer(serializers.Serializer[Any]):
+class StatementRunSerializer(serializers.Serializer[Any]):
     """What a run did."""
 
     closed = serializers.ListField(child=serializers.CharField())
@@ -154,7 +154,7 @@ class RunStatementsView(ApiView):
 
     @use_case(
         capability="ib.settle_commissions",
-        output=RunSerializer,
+        output=StatementRunSerializer,
         operation_id="commission_statements_run",
         description="Closes the statements whose books are closed and approves what the terms approve. Harmless to repeat.",
     )
@@ -204,12 +204,12 @@ class OwnStatementsView(ApiView):
 
     capability = OWN
 
-    @extend_schema(operation_id="own_commission_statements", responses=OwnStatementSerializer(many=True))
+    @extend_schema(operation_id="own_commission_statements", responses=OwnCommissionStatementSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The newest first."""
         partner = selectors.own_partner(actor=self.actor)
         own = visible_to(CommissionStatement.objects.filter(partner=partner), self.actor)
-        return Response(OwnStatementSerializer(own.order_by("-number")[:MOST_OWN], many=True).data)
+        return Response(OwnCommissionStatementSerializer(own.order_by("-number")[:MOST_OWN], many=True).data)
 
 
 def register() -> None:
