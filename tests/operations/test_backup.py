@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +24,15 @@ from backoffice.core.models import AuditRecord, AuditSeal
 from backoffice.core.sealing.backup_cipher import open_file, seal_file
 from backoffice.core.services import backup
 from backoffice.core.services.audit import seal_audit, verify_audit
+from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput, Misconfigured
 from ib.models import CommissionLine
+from platform_ops.models import BufferedTick, PriceBar, Symbol, TickFile
+from platform_ops.services.prices import store
 from tests.faults.conftest import own_servers  # noqa: F401 - a fixture
 from tests.faults.harness import OwnServers, connected_to, work_until_idle
 from tests.faults.world import FaultWorld, assert_books_hold
+from tests.platform_ops.prices import world as prices
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 
@@ -38,6 +43,7 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 def broker(settings: Any, tmp_path: Path) -> FaultWorld:
     """A broker with settled trades, a sealed audit trail and private files in a folder of their own."""
     use_folder(settings, tmp_path / "files")
+    settings.TICK_FOLDER = str(tmp_path / "ticks")
     world = FaultWorld()
     world.feed(world.deals())
     work_until_idle()
@@ -71,18 +77,41 @@ def run(*arguments: object) -> str:
     return output.getvalue().strip()
 
 
+def with_ticks() -> list[tuple[object, ...]]:
+    """Ticks in a file, and one file that is just being written; what is read of them."""
+    prices.make_source()
+    symbol = prices.make_symbol("TICKED")
+    prices.send(symbol, *prices.WORKED)
+    BufferedTick.objects.update(received_at=clock.now() - timedelta(minutes=10))
+    assert store.flush_ticks().files == 1
+    (store.folder() / "half.partial").write_bytes(b"not whole")
+    return ticks_of("TICKED")
+
+
+def ticks_of(code: str) -> list[tuple[object, ...]]:
+    symbol = Symbol.objects.get(code=code)
+    start, end = prices.MONDAY_NOON, prices.MONDAY_NOON + timedelta(minutes=5)
+    return list(store.read_rows(symbol_id=symbol.pk, start=start, end=end))
+
+
 def test_the_drill(broker: FaultWorld, own_servers: OwnServers, settings: Any, tmp_path: Path) -> None:  # noqa: F811
     # Given a backup, sealed
     settings.BACKUP_KEY = KEY
+    ticks = with_ticks()
     made = Path(run("backup", "--to", tmp_path / "backups"))
     names = {path.name: path.stat().st_mode & 0o777 for path in made.iterdir()}
-    assert names == {"database.dump.sealed": 0o600, "files.tar.sealed": 0o600, "manifest.json": 0o600}
+    sealed = {"database.dump.sealed", "files.tar.sealed", "ticks.tar.sealed", "manifest.json"}
+    assert names == dict.fromkeys(sealed, 0o600)
+    assert json.loads((made / "manifest.json").read_text())["folders"] == {"ticks": {"kept_by": "backup", "count": 1}}
     assert b"issued document" not in b"".join(path.read_bytes() for path in made.iterdir())
     before, state = backup.table_digests(), broker.state()
     # When it is restored on a scratch server
     target = scratch(own_servers, "drill")
     with connected_to(**vars(target)):
         use_folder(settings, tmp_path / "restored")
+        with pytest.raises(CommandError, match="tick files is not empty"):
+            run("restore", made)
+        settings.TICK_FOLDER = str(tmp_path / "restored_ticks")
         said = run("restore", made)
         # Then every table and every file is equal, and books and audit trail prove
         assert "are equal to the backup" in said
@@ -90,6 +119,9 @@ def test_the_drill(broker: FaultWorld, own_servers: OwnServers, settings: Any, t
         assert backup.table_digests() == before
         assert (tmp_path / "restored" / "reports" / "issued.pdf").read_bytes() == b"%PDF- an issued document"
         assert (tmp_path / "restored" / "reports" / "deep" / "er.csv").read_bytes() == b"a,b\n"
+        assert "ticks: 1 files" in said
+        assert ticks_of("TICKED") == ticks
+        assert [path.name for path in store.folder().glob("*.partial")] == []
         assert verify_books()["ok"]
         assert verify_audit() == []
         assert broker.state() == state
@@ -114,6 +146,34 @@ def test_the_drill(broker: FaultWorld, own_servers: OwnServers, settings: Any, t
             run("restore", made)
     # And the source was not touched
     assert backup.table_digests() == before
+
+
+def test_ticks_can_be_left_out_and_brought_by_another_way_or_forgotten(
+    broker: FaultWorld,
+    own_servers: OwnServers,  # noqa: F811
+    settings: Any,
+    tmp_path: Path,
+) -> None:
+    ticks = with_ticks()
+    made = Path(run("backup", "--to", tmp_path / "backups", "--without", "ticks"))
+    assert {path.name for path in made.iterdir()} == {"database.dump", "files.tar", "manifest.json"}
+    with pytest.raises(InvalidInput, match="no folder 'tocks'"):
+        backup.make_backup(folder=tmp_path / "backups", without=["tocks"])
+    # Brought back beforehand, the files are taken as they are
+    with connected_to(**vars(scratch(own_servers, "brought"))):
+        use_folder(settings, tmp_path / "brought")
+        assert "left out" not in run("restore", made)
+        assert ticks_of("TICKED") == ticks
+        assert store.missing_files() == ([], 0)
+    # Into an empty folder, nothing claims to be there that is not
+    with connected_to(**vars(scratch(own_servers, "forgotten"))):
+        use_folder(settings, tmp_path / "forgotten")
+        settings.TICK_FOLDER = str(tmp_path / "no_ticks")
+        said = run("restore", made)
+        assert "ticks: left out of the backup; 1 rows that named files were removed" in said
+        assert "books and audit trail prove" in said
+        assert (ticks_of("TICKED"), TickFile.objects.count()) == ([], 0)
+        assert PriceBar.objects.filter(symbol__code="TICKED").exists()
 
 
 def test_nothing_is_restored_over_anything(

@@ -1,4 +1,4 @@
-"""Backups: the database and the private files together, proved against a manifest, and put back into an empty place.
+"""Backups: the database, the private files and the desks' folders, proved against a manifest, put back into an empty place.
 
 The dump and the digest of every table are taken in one snapshot, so that a restored database can be compared with what
 was backed up, row by row in effect. Nothing is restored over anything: the database and the folder must be empty.
@@ -12,9 +12,9 @@ import json
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ from django.db import connection, transaction
 
 from backoffice.core.models import AuditSeal
 from backoffice.core.sealing.backup_cipher import backup_key, open_file, seal_file
+from backoffice.core.services.backup_folders import (
+    BackupFolder,
+    backup_folders,
+    folders_named,
+    has_files,
+    pack,
+    unpack,
+)
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput, Misconfigured
 
@@ -59,19 +67,26 @@ ORDER BY 1, 2
 
 @dataclass(frozen=True, slots=True)
 class RestoredBackup:
-    """What was put back: tables and rows compared equal, files unpacked, transaction numbers raised by so many."""
+    """What was put back: tables and rows compared equal, files unpacked, transaction numbers raised by so many.
+
+    `folders` counts the files of each desk's folder; `forgotten` the rows of folders that the backup left out.
+    """
 
     tables: int
     rows: int
     files: int
     raised: int
+    folders: dict[str, int] = field(default_factory=dict)
+    forgotten: dict[str, int] = field(default_factory=dict)
 
 
-def make_backup(*, folder: Path) -> Path:
+def make_backup(*, folder: Path, without: Sequence[str] = ()) -> Path:
     """Writes a backup into a new folder below *folder*, readable by its owner only; that folder.
 
-    Sealed when BACKOFFICE_BACKUP_KEY is set. Raises Misconfigured when `pg_dump` of the server's version is missing or fails.
+    *without* names desks' folders to be left out. Sealed when BACKOFFICE_BACKUP_KEY is set. Raises InvalidInput for a folder
+    that there is not, Misconfigured when `pg_dump` of the server's version is missing or fails.
     """
+    left_out = {each.name for each in folders_named(list(without))}
     target = folder / f"backoffice-{clock.now():%Y%m%dT%H%M%S%fZ}"
     target.mkdir(parents=True, mode=0o700)
     manifest: dict[str, Any] = {"version": MANIFEST_VERSION, "made_at": clock.now().isoformat()}
@@ -85,6 +100,10 @@ def make_backup(*, folder: Path) -> Path:
         manifest["audit_chain"] = _chain_end()
     # Files are written before the rows that name them and never change: after the snapshot all of them are there.
     manifest["files"] = _pack_files(target / FILES)
+    manifest["folders"] = {
+        each.name: {"kept_by": "nobody"} if each.name in left_out else _pack_folder(each, target)
+        for each in backup_folders()
+    }
     manifest["parts"] = _finish_parts(target)
     _write(target / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
     return target
@@ -99,12 +118,16 @@ def restore_backup(*, folder: Path) -> RestoredBackup:
     """
     manifest = read_manifest(folder)
     _refuse_full(manifest)
+    unpacked: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="backoffice-restore-") as scratch:
         dump = _opened(folder, DUMP, manifest, Path(scratch))
         _run("pg_restore", "--exit-on-error", "--no-owner", "--single-transaction", f"--dbname={_own_url()}", str(dump))
         files = 0
         if FILES in manifest["parts"]:
             files = _unpack_files(_opened(folder, FILES, manifest, Path(scratch)))
+        for each in backup_folders():
+            if each.archive in manifest["parts"]:
+                unpacked[each.name] = unpack(_opened(folder, each.archive, manifest, Path(scratch)), each.path())
     different = compare_tables(manifest["tables"])
     if different:
         raise Conflict(
@@ -114,7 +137,20 @@ def restore_backup(*, folder: Path) -> RestoredBackup:
         )
     raised = raise_transaction_numbers()
     rows = sum(table["rows"] for table in manifest["tables"].values())
-    return RestoredBackup(tables=len(manifest["tables"]), rows=rows, files=files, raised=raised)
+    return RestoredBackup(
+        tables=len(manifest["tables"]), rows=rows, files=files, raised=raised, folders=unpacked,
+        forgotten=_forget_absent(manifest),
+    )  # fmt: skip
+
+
+def _forget_absent(manifest: dict[str, Any]) -> dict[str, int]:
+    """Removes the rows that name files of folders that were left out, unless somebody brought the files by another way."""
+    told = manifest.get("folders", {})
+    return {
+        each.name: each.forget()
+        for each in backup_folders()
+        if told.get(each.name, {}).get("kept_by") != "backup" and not has_files(each.path())
+    }
 
 
 def table_digests() -> dict[str, dict[str, Any]]:
@@ -216,8 +252,11 @@ def _refuse_full(manifest: dict[str, Any]) -> None:
     if major < int(str(manifest["server"]).split(".")[0]):
         raise Misconfigured("The server is older than the one that was backed up.", server=major)
     folder = _private_folder()
-    if FILES in manifest["parts"] and folder is not None and folder.exists() and any(folder.iterdir()):
+    if FILES in manifest["parts"] and has_files(folder):
         raise Conflict(f"The folder of private files is not empty: {folder}", code="not_empty")
+    for each in backup_folders():
+        if each.archive in manifest["parts"] and has_files(each.path()):
+            raise Conflict(f"The folder of {each.label} is not empty: {each.path()}", code="not_empty")
 
 
 def _private_folder() -> Path | None:
@@ -230,13 +269,13 @@ def _pack_files(target: Path) -> dict[str, Any]:
     folder = _private_folder()
     if folder is None:
         return {"kept_by": "bucket"}
-    count = 0
-    with tarfile.open(target, "w") as archive:
-        for path in sorted(folder.rglob("*")) if folder.exists() else []:
-            if path.is_file() and not path.is_symlink():
-                archive.add(path, arcname=str(path.relative_to(folder)), recursive=False)
-                count += 1
-    return {"kept_by": "backup", "count": count}
+    return {"kept_by": "backup", "count": pack(folder, target)}
+
+
+def _pack_folder(folder: BackupFolder, target: Path) -> dict[str, Any]:
+    if not has_files(folder.path()):
+        return {"kept_by": "backup", "count": 0}
+    return {"kept_by": "backup", "count": pack(folder.path(), target / folder.archive)}
 
 
 def _unpack_files(archive: Path) -> int:
@@ -245,17 +284,13 @@ def _unpack_files(archive: Path) -> int:
         raise Conflict(
             "The backup holds files, and the settings name a bucket: unpack them there by hand.", code="bucket"
         )
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tarfile.open(archive) as packed:
-        members = packed.getmembers()
-        packed.extractall(folder, members=members, filter="data")
-    return len(members)
+    return unpack(archive, folder)
 
 
 def _finish_parts(folder: Path) -> dict[str, dict[str, Any]]:
     """Seals the parts where there is a key; name, size and digest of each as it lies there."""
     parts = {}
-    for name in (DUMP, FILES):
+    for name in (DUMP, FILES, *(each.archive for each in backup_folders())):
         path = folder / name
         if not path.exists():
             continue

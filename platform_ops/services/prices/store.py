@@ -228,6 +228,11 @@ def missing_files(limit: int = 50) -> tuple[list[str], int]:
     return gone[:limit], len(gone)
 
 
+def forget_files() -> int:
+    """Removes the rows of all files, where the files themselves stayed behind; how many. Bars, quotes and figures stay."""
+    return TickFile.objects.all().delete()[0]
+
+
 def _remove_orphans() -> int:
     known = set(TickFile.objects.values_list("name", flat=True))
     oldest = clock.now().timestamp() - ORPHAN_AGE_SECONDS

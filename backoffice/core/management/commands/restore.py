@@ -43,6 +43,10 @@ class Command(BaseCommand):
                     f"{done.tables} tables with {done.rows:,} rows are equal to the backup, {done.files} files,"
                     f" transaction numbers raised by {done.raised:,}"
                 )
+                for name, count in done.folders.items():
+                    self.stdout.write(f"{name}: {count:,} files")
+                for name, count in done.forgotten.items():
+                    self.stdout.write(f"{name}: left out of the backup; {count:,} rows that named files were removed")
         except DomainError as error:
             raise CommandError(f"{error.code}: {error.message}") from error
         chain = manifest["audit_chain"]
