@@ -307,6 +307,7 @@ class SettlePeriodsView(ApiView):
         capability=SETTLE,
         input=SettlePeriodsSerializer,
         output=PeriodResultSerializer,
+        needs_key=True,
         apart=True,
         operation_id="period_lines_settle",
         description="Books target minus booked of the partner's periods; a second run books nothing.",

@@ -34,7 +34,7 @@ from funding.services.revaluation import revalue_books
 from funding.services.trading_results import post_trading_results
 from platform_ops.services.rates import continue_reference_rates
 from platform_ops.types import DealKind
-from tests.factories import ib
+from tests.factories import ib, periods
 from tests.factories import platform as factories
 from tests.factories.platform import MONDAY, SYSTEM
 from tests.funding.finance_world import approve
@@ -220,6 +220,18 @@ def _trade(broker: Broker) -> None:
     plan = ib.make_plan(entity, (None, 1, "6", "EUR"), code=f"{code}-plan")
     ib.sign(child, plan)
     ib.refer(client, child)
+    by_period = periods.make_period_plan(
+        brand,
+        periods.rule("net_revenue_share", "10"),
+        periods.rule("cpa", "25", currency=broker.currency, component="reward"),
+        carry_over="plan",
+    )
+    ib.sign(master, by_period)
+    for kind, amount in (("deposit", "6543219.01"), ("bonus", "5432198.07"), ("chargeback", "6543219.01")):
+        periods.tell(
+            client, kind, amount, at=factories.noon(MONDAY), currency=broker.currency, reference=f"{code}-{kind}"
+        )
+    periods.settle()
 
 
 def _keep_books(broker: Broker) -> None:
