@@ -151,12 +151,14 @@ def _claims(world: World, _: Iterable[Any]) -> Found:
     }
 
 
-def _carried(world: World, _: Iterable[Any]) -> Found:
+def _carried(world: World, wanted: Iterable[form.Carried]) -> Found:
+    """The balances of the periods that are named: a loss that is carried on stands in every later one, up to today."""
     partners = _codes(world.partners)
+    named = {(one.partner, one.period) for one in wanted}
     return {
         (partners[row.partner_id], f"{row.period:%Y-%m-%d}"): f"{_plain(row.opening)} to {_plain(row.closing)}"
         for row in _rows_of("ib.CarryBalance")
-        if row.opening or row.closing
+        if (partners[row.partner_id], row.period) in named
     }
 
 
