@@ -99,7 +99,8 @@ _LINES_EXPLAINED = """
 SELECT line.partner_id, line.trade_id, line.seq, line.day, line.amount, line.target, line.explained, line.booked
 FROM (
     SELECT found.partner_id, found.trade_id, found.seq, found.day, found.amount, found.target,
-           round(round(found.quantity * found.rate * found.fx_rate, 18), entry.reward_digits::integer) AS explained,
+           ib_reward(entry.basis, found.quantity, found.factor, found.rate, found.rate_currency, found.fx_rate,
+                     entry.rounding_stage, entry.rounding_mode, entry.reward_digits::integer, found.cap_left) AS explained,
            sum(found.amount) OVER (PARTITION BY found.partner_id, found.trade_id, found.part, found.day ORDER BY found.seq) AS booked
     FROM ib_commissionline AS found LEFT JOIN ib_ratecardentry AS entry ON entry.id = found.card_entry_id
 ) AS line

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 
+from ib.engine.card.building import CardFacts
 from ib.engine.target import Scope, difference_select, new_lines_select, parameters_of
 
 PINNED_PLAN_FROM_TRADES = 2_000
@@ -45,12 +46,12 @@ class BookingDay:
 # change places would leave the sum as it was.
 LINE_HASH = (
     "hash_numeric_extended({0}.amount, hash_record_extended("
-    "ROW({0}.partner_id, {0}.trade_id, {0}.seq, {0}.day, {0}.currency), 0))"
+    "ROW({0}.partner_id, {0}.trade_id, {0}.seq, {0}.day, {0}.currency), {0}.part))"
 )
 
 
 # A frozen account takes no debit: what would be taken back from its partner waits until the account is released.
-_NOT_FROZEN = """
+NOT_FROZEN = """
 WHERE due.amount >= 0 OR NOT EXISTS (
     SELECT 1 FROM ledger_ledgeraccount AS account
     WHERE account.owner_type = 'partner' AND account.owner_id = due.partner_id
@@ -58,19 +59,22 @@ WHERE due.amount >= 0 OR NOT EXISTS (
 """
 
 
-def book_new_lines(
-    *, scope: Scope, pairs: Sequence[Sequence[str]], booking: Sequence[BookingDay], batch_id: int
-) -> list[BookedSum]:
+def book_new_lines(*, scope: Scope, facts: CardFacts, booking: Sequence[BookingDay], batch_id: int) -> list[BookedSum]:
     """Inserts the whole target of trades of which nothing was booked. A line that exists is an IntegrityError."""
-    return _book(new_lines_select(scope), scope=scope, pairs=pairs, booking=booking, batch_id=batch_id)
+    parameters = parameters_of(scope, facts)
+    return book(new_lines_select(scope, facts), parameters=parameters, booking=booking, batch_id=batch_id)
 
 
 def book_differences(
-    *, scope: Scope, pairs: Sequence[Sequence[str]], booking: Sequence[BookingDay], batch_id: int
+    *, scope: Scope, facts: CardFacts, booking: Sequence[BookingDay], batch_id: int
 ) -> list[BookedSum]:
     """Inserts target minus booked, where the amount or its reason is not as booked."""
-    return _book(
-        difference_select(scope), scope=scope, pairs=pairs, booking=booking, batch_id=batch_id, condition=_NOT_FROZEN
+    return book(
+        difference_select(scope, facts),
+        parameters=parameters_of(scope, facts),
+        booking=booking,
+        batch_id=batch_id,
+        condition=NOT_FROZEN,
     )
 
 
@@ -95,18 +99,18 @@ def _set(**settings: str) -> None:
         cursor.execute(f"SELECT {calls}", [part for item in settings.items() for part in item])
 
 
-def _book(
+def book(
     select: str,
     *,
-    scope: Scope,
-    pairs: Sequence[Sequence[str]],
+    parameters: dict[str, Any],
     booking: Sequence[BookingDay],
     batch_id: int,
     condition: str = "",
 ) -> list[BookedSum]:
+    """Inserts the rows of a select that says what is due; their sums."""
     # Without its booking day a line violates NOT NULL: it is refused, not lost.
-    parameters: dict[str, Any] = {
-        **parameters_of(scope, pairs),
+    parameters = {
+        **parameters,
         "batch": batch_id,
         "booking_entities": [item.entity_id for item in booking],
         "booking_days": [item.day for item in booking],
@@ -115,19 +119,19 @@ def _book(
     statement = f"""
     WITH inserted AS (
         INSERT INTO ib_commissionline
-            (partner_id, trade_id, part, seq, day, batch_id, card_entry_id, rule_id, level, quantity, rate,
-             rate_currency, fx_rate, fx_date, target, amount, currency, booked_day)
-        SELECT due.partner_id, due.trade_id, 0, due.seq, due.day, %(batch)s, due.card_entry_id, due.rule_id, due.level,
-               due.quantity, due.rate, due.rate_currency, due.fx_rate, due.fx_date, due.target, due.amount,
-               due.currency, booking.booked_day
+            (partner_id, trade_id, part, seq, day, batch_id, card_entry_id, rule_id, level, quantity, rate, rate_currency,
+             factor, tier_before, cap_left, fx_rate, fx_date, target, amount, currency, booked_day)
+        SELECT due.partner_id, due.trade_id, due.part, due.seq, due.day, %(batch)s, due.card_entry_id, due.rule_id,
+               due.level, due.quantity, due.rate, due.rate_currency, due.factor, due.tier_before, due.cap_left, due.fx_rate,
+               due.fx_date, due.target, due.amount, due.currency, booking.booked_day
         FROM ({select}) AS due
         JOIN ib_partner AS partner ON partner.id = due.partner_id
         LEFT JOIN unnest(%(booking_entities)s::bigint[], %(booking_days)s::date[], %(booked_days)s::date[])
             AS booking(entity_id, day, booked_day)
           ON booking.entity_id = partner.entity_id AND booking.day = due.day
         {condition}
-        ORDER BY due.partner_id, due.trade_id
-        RETURNING partner_id, trade_id, seq, day, booked_day, amount, currency
+        ORDER BY due.partner_id, due.trade_id, due.part
+        RETURNING partner_id, trade_id, part, seq, day, booked_day, amount, currency
     )
     SELECT partner_id, day, booked_day, currency, sum(amount), count(*), sum({LINE_HASH.format("inserted")})
     FROM inserted GROUP BY partner_id, day, booked_day, currency

@@ -14,11 +14,11 @@ PRODUCT_DECIMALS = 18
 
 FX_TABLE = f"""
 fx AS MATERIALIZED (
-    SELECT wanted.day, pair.rate_currency, pair.reward_currency,
+    SELECT wanted.day, pair.rate_currency, pair.reward_currency, pair.rate_digits,
            round(crossed.rate, {RATE_DECIMALS}) AS rate, quoted.day AS rate_day
     FROM unnest(%(days)s::date[]) AS wanted(day)
-    CROSS JOIN unnest(%(rate_currencies)s::text[], %(reward_currencies)s::text[])
-        AS pair(rate_currency, reward_currency)
+    CROSS JOIN unnest(%(rate_currencies)s::text[], %(reward_currencies)s::text[], %(rate_digits)s::integer[])
+        AS pair(rate_currency, reward_currency, rate_digits)
     CROSS JOIN LATERAL (
         SELECT fx_cross(wanted.day, pair.rate_currency, pair.reward_currency) AS rate OFFSET 0
     ) AS crossed

@@ -10,16 +10,17 @@ from django.db import connection, transaction
 from backoffice.core.access import authorise
 from backoffice.core.types import Actor
 from ib.engine import booking
+from ib.engine.card.building import CardFacts
 from ib.engine.fx import FX_TABLE
 from ib.engine.target import (
     CONVERSION,
     Scope,
     difference_select,
+    measured_select,
     parameters_of,
     scope_of_day,
-    trades_on_the_card,
 )
-from ib.services.card import ensure_current_card
+from ib.services.card import ensure_current_card, facts_of_card
 from ib.services.quarantine import held_trades
 from ib.services.settlement import days_to_settle
 from ib.types import Coverage, CoverageRow, Exclusion, UncoveredTrade
@@ -55,19 +56,21 @@ def uncovered_trades(*, actor: Actor, day: date, reason: Exclusion | None = None
     ]
 
 
-def _fate_table(scope: Scope) -> str:
+def _fate_table(scope: Scope, facts: CardFacts) -> str:
     """`fate`: what became of each trade. A trade is paid only when every beneficiary of it could be valued."""
     return f"""
     {FX_TABLE},
     due AS (
-        SELECT trade.id AS trade_id, count(*) AS beneficiaries, count(fx.rate) AS valued
-        {trades_on_the_card(scope)}
+        SELECT measured.trade_id, count(*) FILTER (WHERE measured.exclusion IS NULL) AS beneficiaries,
+               count(fx.rate) FILTER (WHERE measured.exclusion IS NULL) AS valued,
+               min(measured.exclusion) AS exclusion
+        FROM ({measured_select(scope, facts)}) AS measured
         LEFT JOIN fx {CONVERSION}
-        GROUP BY trade.id
+        GROUP BY measured.trade_id
     ),
     difference AS (
         SELECT part.trade_id, bool_and(frozen.id IS NOT NULL) AS waits
-        FROM ({difference_select(scope)}) AS part
+        FROM ({difference_select(scope, facts)}) AS part
         LEFT JOIN ledger_ledgeraccount AS frozen
           ON frozen.owner_type = 'partner' AND frozen.owner_id = part.partner_id AND frozen.kind = 'partner_accrued'
          AND frozen.is_frozen AND part.amount < 0
@@ -77,17 +80,18 @@ def _fate_table(scope: Scope) -> str:
         SELECT t.id AS trade_id, t.ticket,
                CASE WHEN t.id = ANY(%(set_aside)s) THEN 'excluded'
                     WHEN difference.trade_id IS NOT NULL AND NOT difference.waits THEN 'unmatched'
-                    WHEN difference.trade_id IS NULL AND due.valued = due.beneficiaries THEN 'paid'
+                    WHEN difference.trade_id IS NULL AND due.valued = due.beneficiaries AND due.beneficiaries > 0 THEN 'paid'
                     ELSE 'excluded' END AS status,
                CASE WHEN t.id = ANY(%(set_aside)s) THEN 'set_aside'
                     WHEN difference.trade_id IS NOT NULL THEN CASE WHEN difference.waits THEN 'account_frozen' END
-                    WHEN due.valued = due.beneficiaries THEN NULL
+                    WHEN due.valued = due.beneficiaries AND due.beneficiaries > 0 THEN NULL
                     WHEN t.is_cancelled THEN 'cancelled'
                     WHEN account.is_demo THEN 'demo_account'
                     WHEN account.client_id IS NULL THEN 'account_not_assigned'
                     WHEN referral.id IS NULL THEN 'client_not_referred'
                     WHEN server_symbol.symbol_id IS NULL THEN 'symbol_not_mapped'
                     WHEN due.trade_id IS NULL THEN 'no_rule'
+                    WHEN due.beneficiaries = 0 THEN due.exclusion
                     ELSE 'missing_rate' END AS reason
         FROM platform_ops_trade AS t
         JOIN platform_ops_tradingserver AS server ON server.id = t.server_id
@@ -108,13 +112,14 @@ def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | No
     card = ensure_current_card(actor=Actor.system("ib.coverage"))
     held = held_trades([day])
     scope = scope_of_day(day, held=held)
+    facts = facts_of_card(card)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM platform_ops_trade WHERE business_day = %s", [day])
         booking.pin_plan(cursor.fetchone()[0])
         cursor.execute(
-            f"WITH {_fate_table(scope)} {select}",
+            f"WITH {_fate_table(scope, facts)} {select}",
             {
-                **parameters_of(scope, card.currency_pairs),
+                **parameters_of(scope, facts),
                 **(parameters or {}),
                 "set_aside": held,
                 "every_entity": actor.is_system,

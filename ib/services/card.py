@@ -12,13 +12,13 @@ from django.db import connection, transaction
 
 from backoffice.core.access import authorise
 from backoffice.core.types import Actor
-from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import Retryable
 from ib.engine import booking
 from ib.engine import card as sql
+from ib.engine.card.building import CardFacts, build_card, facts_of
 from ib.locks import SETTLEMENT_LOCK_TIMEOUT_MS, limit_waiting, lock_card_compilation
-from ib.models import ConfigChange, Partner, RateCardVersion
-from ib.services.shards import enqueue_days
+from ib.models import ConfigChange, RateCardVersion
+from ib.services.shards import days_of_accounts, enqueue_days
 
 ATTEMPTS_TO_PIN = 5
 TRADES_OF_A_CHANGE = 10
@@ -69,41 +69,34 @@ def is_outdated(version: RateCardVersion) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _symbol_groups() -> list[int]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM platform_ops_symbolgroup ORDER BY id")
-        return [row[0] for row in cursor.fetchall()]
+def facts_of_card(version: RateCardVersion) -> CardFacts:
+    """What a statement over the card must know."""
+    return facts_of(pairs=version.currency_pairs, symbols=version.symbols, traits=version.traits)
 
 
 def _compile(*, active: RateCardVersion | None, actor: Actor) -> RateCardVersion:
     # The marks go first: a change that commits after this statement leaves its mark, so it cannot be overlooked.
     ConfigChange.objects.all().delete()
-    groups = _symbol_groups()
-    currencies = [
-        Currency.of(code) for code in Partner.objects.order_by().values_list("currency", flat=True).distinct()
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS ib_card_build, ib_card_changed")
-        cursor.execute(
-            sql.CREATE_BUILD,
-            {
-                "currencies": [currency.code for currency in currencies],
-                "digits": [currency.digits for currency in currencies],
-            },
+    built = build_card()
+    if active is not None and (active.digest, active.traits) == (built.digest, built.traits):
+        active.symbol_groups, active.symbols = built.groups, built.symbols
+        RateCardVersion.objects.filter(pk=active.pk).update(symbol_groups=built.groups, symbols=built.symbols)
+        version = active
+    else:
+        version = RateCardVersion(
+            digest=built.digest,
+            entries=built.entries,
+            symbol_groups=built.groups,
+            symbols=built.symbols,
+            traits=built.traits,
+            currency_pairs=built.pairs,
+            is_active=True,
         )
-        cursor.execute(sql.DIGEST)
-        entries, digest = cursor.fetchone()
-        if active is not None and active.digest == digest:
-            RateCardVersion.objects.filter(pk=active.pk).update(symbol_groups=groups)
-            active.symbol_groups = groups
-            return active
-        cursor.execute(sql.CURRENCY_PAIRS)
-        pairs = [list(row) for row in cursor.fetchall()]
-    version = RateCardVersion(
-        digest=digest, entries=entries, symbol_groups=groups, currency_pairs=pairs, is_active=True
-    )
-    _activate(version=version, active=active)
-    enqueue_days(days=_affected_days(), cause=f"card:{version.pk}", actor=actor)
+        _activate(version=version, active=active)
+        enqueue_days(days=_affected_days(), cause=f"card:{version.pk}", actor=actor)
+    if built.changed_accounts:
+        days = days_of_accounts(account_ids=built.changed_accounts)
+        enqueue_days(days=days, cause="account_class", actor=actor)
     return version
 
 

@@ -9,12 +9,10 @@ from django.db import connection, transaction
 
 from backoffice.core.access import authorise
 from backoffice.core.types import Actor
-from backoffice.kernel.currency import Currency
 from ib.engine import booking
-from ib.engine.fx import PRODUCT_DECIMALS
 from ib.engine.target import Scope, difference_select, parameters_of, scope_of_day
-from ib.models import Partner, RateCardVersion
-from ib.services.card import ensure_current_card
+from ib.models import RateCardVersion
+from ib.services.card import ensure_current_card, facts_of_card
 from ib.services.quarantine import held_trades
 from ib.services.settlement import days_to_settle
 from ib.types import ProofResult
@@ -23,35 +21,37 @@ MAXIMUM_ROWS = 200
 """Contradictions that a proof lists; it counts them all."""
 
 # Each line by itself: its arithmetic, its place in the sequence, and the entry of the rate card that it names.
-_LINES_BY_THEMSELVES = f"""
-SELECT 'line' AS problem, line.partner_id, line.trade_id, line.seq, line.day, line.target AS stored_target,
+_LINES_BY_THEMSELVES = """
+SELECT 'line' AS problem, line.partner_id, line.trade_id, line.part, line.seq, line.day, line.target AS stored_target,
        line.derived AS derived_target, line.amount AS stored_amount,
        line.derived - coalesce(line.before, 0) AS derived_amount, line.currency
 FROM (
-    SELECT l.*, digits.digits,
+    SELECT l.partner_id, l.trade_id, l.part, l.seq, l.day, l.target, l.amount, l.currency, l.level, l.rule_id, l.rate,
+           l.rate_currency, l.card_entry_id, card.beneficiary_id, card.rule_id AS card_rule_id, card.level AS card_level,
+           card.rate AS card_rate, card.rate_currency AS card_currency, card.reward_currency, card.part AS card_part,
+           card.needs_period, card.id AS card_id,
            lag(l.target) OVER sequence AS before, row_number() OVER sequence - 1 AS place,
-           CASE WHEN l.rule_id IS NULL THEN 0
-                ELSE round(round(l.quantity * l.rate * l.fx_rate, {PRODUCT_DECIMALS}), digits.digits::integer)
+           CASE WHEN l.card_entry_id IS NULL THEN 0
+                ELSE ib_reward(card.basis, l.quantity, l.factor, l.rate, l.rate_currency, l.fx_rate, card.rounding_stage,
+                               card.rounding_mode, card.reward_digits::integer, l.cap_left)
            END AS derived
     FROM ib_commissionline AS l
-    LEFT JOIN unnest(%(currencies)s::text[], %(digits)s::smallint[]) AS digits(currency, digits)
-      ON digits.currency = l.currency
+    LEFT JOIN ib_ratecardentry AS card ON card.id = l.card_entry_id
     WHERE l.day = %(day)s
     WINDOW sequence AS (PARTITION BY l.partner_id, l.trade_id, l.part, l.day ORDER BY l.seq)
 ) AS line
-LEFT JOIN ib_ratecardentry AS card ON card.id = line.card_entry_id
-LEFT JOIN ib_partner AS partner ON partner.id = line.partner_id
 WHERE line.derived IS NULL
    OR line.target <> line.derived
    OR line.amount <> line.derived - coalesce(line.before, 0)
    OR line.seq <> line.place
-   OR line.currency IS DISTINCT FROM partner.currency
    OR (line.card_entry_id IS NOT NULL
-       AND (card.beneficiary_id, card.rule_id, card.level, card.rate, card.rate_currency, card.reward_currency)
-           IS DISTINCT FROM
-           (line.partner_id, line.rule_id, line.level::smallint, line.rate, line.rate_currency, line.currency))
-ORDER BY line.partner_id, line.trade_id, line.seq
-"""  # noqa: S608 - own text
+       AND (line.card_id IS NULL
+            OR (line.beneficiary_id, line.card_rule_id, line.card_level, line.reward_currency, line.card_part)
+               IS DISTINCT FROM (line.partner_id, line.rule_id, line.level::smallint, line.currency, line.part)
+            OR (NOT line.needs_period AND line.card_rate <> line.rate)
+            OR (line.card_currency <> '' AND line.card_currency <> line.rate_currency)))
+ORDER BY line.partner_id, line.trade_id, line.part, line.seq
+"""
 
 
 def prove_range(*, from_day: date, to_day: date, actor: Actor) -> ProofResult:
@@ -76,7 +76,7 @@ def _prove_day(day: date, card: RateCardVersion) -> tuple[int, int, list[dict[st
         cursor.execute("SELECT count(*) FROM ib_commissionline WHERE day = %s", [day])
         lines = int(cursor.fetchone()[0])
     booking.pin_plan(max(trades, lines))
-    found = _rows(_LINES_BY_THEMSELVES, {"day": day, **_digits()})
+    found = _rows(_LINES_BY_THEMSELVES, {"day": day})
     found += differences(scope_of_day(day, held=held_trades([day])), card)
     booking.free_plan()
     return trades, lines, found
@@ -84,7 +84,8 @@ def _prove_day(day: date, card: RateCardVersion) -> tuple[int, int, list[dict[st
 
 def differences(scope: Scope, card: RateCardVersion) -> list[dict[str, Any]]:
     """What settling the scope would book now: target, booked and difference by trade and partner."""
-    rows = _rows(difference_select(scope), parameters_of(scope, card.currency_pairs))
+    facts = facts_of_card(card)
+    rows = _rows(difference_select(scope, facts), parameters_of(scope, facts))
     return [
         {
             "problem": "difference",
@@ -98,15 +99,6 @@ def differences(scope: Scope, card: RateCardVersion) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def _digits() -> dict[str, list[Any]]:
-    codes = Partner.objects.order_by().values_list("currency", flat=True).distinct()
-    currencies = [Currency.of(code) for code in codes]
-    return {
-        "currencies": [currency.code for currency in currencies],
-        "digits": [currency.digits for currency in currencies],
-    }
 
 
 def _rows(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

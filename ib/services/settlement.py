@@ -31,7 +31,7 @@ from ib.locks import SETTLEMENT_LOCK_TIMEOUT_MS, limit_waiting, lock_days
 from ib.models import RateCardVersion, SettlementBatch
 from ib.rules import money_text
 from ib.services import posting, quarantine
-from ib.services.card import ensure_current_card, pin_current_card
+from ib.services.card import ensure_current_card, facts_of_card, pin_current_card
 from ib.services.shards import SETTLE_DAY, enqueue_days, work_off
 from ib.types import SettlementResult
 
@@ -229,7 +229,7 @@ def _set_refused_aside(*, claim: SettlementBatch, scope: ScopeOf, actor: Actor) 
     def trial(trade_ids: Sequence[int]) -> None:
         with _pinned_plan(len(trade_ids)):
             sums = booking.book_differences(
-                scope=target.narrowed(whole, trade_ids), pairs=card.currency_pairs, booking=books, batch_id=TRIAL_BATCH
+                scope=target.narrowed(whole, trade_ids), facts=facts_of_card(card), booking=books, batch_id=TRIAL_BATCH
             )
         posting.post_sums(batch=batch, sums=sums, actor=actor)
 
@@ -300,7 +300,7 @@ def _book_day(state: _Booking, *, day: date) -> None:
     with _pinned_plan(max(state.trades, _count_booked(day))):
         state.sums = booking.book_differences(
             scope=target.scope_of_day(day, held=quarantine.held_trades([day])),
-            pairs=state.card.currency_pairs,
+            facts=facts_of_card(state.card),
             booking=posting.booking_days([day]),
             batch_id=state.batch.pk,
         )
@@ -321,14 +321,14 @@ def _book_ingest_batch(state: _Booking, *, ingest_batch_id: int, compare_all: bo
         if state.trades > len(changed):
             state.sums += booking.book_new_lines(
                 scope=target.scope_of_new_trades(batch_id=ingest_batch_id, except_ids=[*changed, *held], days=days),
-                pairs=state.card.currency_pairs,
+                facts=facts_of_card(state.card),
                 booking=books,
                 batch_id=state.batch.pk,
             )
         if changed:
             state.sums += booking.book_differences(
                 scope=target.scope_of_trades(trade_ids=changed, days=all_days),
-                pairs=state.card.currency_pairs,
+                facts=facts_of_card(state.card),
                 booking=books,
                 batch_id=state.batch.pk,
             )

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterable
 from datetime import date, datetime
+from typing import Any
 
 from django.db import connection
 
@@ -81,6 +82,11 @@ def days_of_account(*, account_id: int) -> list[date]:
     return _days("t.account_id = %s", [account_id])
 
 
+def days_of_accounts(*, account_ids: list[int]) -> list[date]:
+    """Days on which any of the accounts closed trades."""
+    return _days("t.account_id = ANY(%s)", [account_ids])
+
+
 def days_of_server_symbol(*, server_symbol_id: int) -> list[date]:
     """Days on which trades in a server's symbol were closed."""
     return _days("t.server_symbol_id = %s", [server_symbol_id])
@@ -99,7 +105,7 @@ ORDER BY t.business_day
 """
 
 
-def _days(condition: str, parameters: list[int | datetime | None]) -> list[date]:
+def _days(condition: str, parameters: list[Any]) -> list[date]:
     with connection.cursor() as cursor:
         cursor.execute(_DAYS.format(condition=condition), parameters)
         return [row[0] for row in cursor.fetchall()]

@@ -14,12 +14,10 @@ from django.db import connection, transaction
 
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import business_day_of, day_bounds, previous_business_day
-from backoffice.kernel.currency import Currency
 from ib.engine import booking
-from ib.engine import card as sql
+from ib.engine.card.building import Built, CardFacts, build_card
 from ib.engine.fx import FX_TABLE
 from ib.engine.target import Scope, parameters_of, target_select
-from ib.models import Partner
 from ib.services import quarantine
 from ib.services.settlement import MAXIMUM_DAYS, days_to_settle
 
@@ -47,7 +45,7 @@ _TRADES = """
 t.business_day = ANY(%(days)s::date[]) AND NOT t.id = ANY(%(held)s::bigint[]) AND t.account_id IN (
     SELECT concerned.id FROM ib_clientreferral AS introduced
     JOIN platform_ops_tradingaccount AS concerned ON concerned.client_id = introduced.client_id
-    WHERE introduced.partner_id IN (SELECT direct_partner_id FROM ib_what_if_pairs))
+    WHERE introduced.partner_id IN (SELECT abs(direct_partner_id) FROM ib_what_if_pairs))
 """
 
 
@@ -83,29 +81,30 @@ def compare_set_ups(*, change: Change, valid_from: datetime) -> WhatIf:
     begin = day_bounds(days[0])[0]
     past = _days_since(valid_from)
     with _undone():
-        _compile(_CARD_NOW)
-        effects = _effects(change, min(begin, valid_from), days)
-        again = _effects(change, valid_from, past) if past else []
+        now = _compile(_CARD_NOW).facts
+        effects = _effects(change, min(begin, valid_from), days, now)
+        again = _effects(change, valid_from, past, now) if past else []
     return WhatIf(
         days=len(days), first_day=days[0], effects=effects, booked_again=_changed(again), days_again=len(past)
     )
 
 
-def _effects(change: Change, moment: datetime, days: Sequence[date]) -> list[PartnerEffect]:
+def _effects(change: Change, moment: datetime, days: Sequence[date], now: CardFacts) -> list[PartnerEffect]:
     with _undone():
         change(moment)
-        _compile(_CARD_THEN)
+        then = _compile(_CARD_THEN).facts
         with connection.cursor() as cursor:
             cursor.execute(_CHANGED_PAIRS)
             for table in (_CARD_NOW, _CARD_THEN, "ib_what_if_pairs"):
                 cursor.execute(f"ANALYZE {table}")
-        return _sums(days)
+        return _sums(days, now, then)
 
 
-def _sums(days: Sequence[date]) -> list[PartnerEffect]:
+def _sums(days: Sequence[date], now: CardFacts, then: CardFacts) -> list[PartnerEffect]:
     scope = Scope(_TRADES, "false", tuple(days), {"held": quarantine.held_trades(list(days))})
-    parameters = parameters_of(scope, _currency_pairs())
-    paid_now, paid_then = (_paid(scope, card) for card in (_CARD_NOW, _CARD_THEN))
+    both = CardFacts(tuple(sorted({*now.pairs, *then.pairs})), tuple(sorted({*now.symbols, *then.symbols})))
+    parameters = parameters_of(scope, both)
+    paid_now, paid_then = _paid(scope, _CARD_NOW, now), _paid(scope, _CARD_THEN, then)
     statement = f"""
     WITH {FX_TABLE}, paid_now AS ({paid_now}), paid_then AS ({paid_then})
     SELECT coalesce(paid_now.partner_id, paid_then.partner_id) AS partner_id,
@@ -127,42 +126,24 @@ def _sums(days: Sequence[date]) -> list[PartnerEffect]:
     return found
 
 
-def _paid(scope: Scope, card: str) -> str:
+def _paid(scope: Scope, card: str, facts: CardFacts) -> str:
     """What the trades of the scope pay each partner by a card."""
     filtered = f"(SELECT entry.* FROM {card} AS entry JOIN ib_what_if_pairs USING (direct_partner_id, symbol_group_id))"  # noqa: S608 - constants
     return (
-        f"SELECT partner_id, currency, sum(target) AS amount FROM ({target_select(scope, card=filtered)}) AS target"  # noqa: S608 - own text
+        f"SELECT partner_id, currency, sum(target) AS amount FROM ({target_select(scope, facts, card=filtered)}) AS target"  # noqa: S608 - own text
         " GROUP BY partner_id, currency"
     )
 
 
-def _compile(table: str) -> None:
+def _compile(table: str) -> Built:
     """Compiles the set-up as it stands in this transaction into a table like the rate card."""
-    currencies = [
-        Currency.of(code) for code in Partner.objects.order_by().values_list("currency", flat=True).distinct()
-    ]
+    built = build_card()
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS ib_card_build")
-        cursor.execute(
-            sql.CREATE_BUILD,
-            {
-                "currencies": [currency.code for currency in currencies],
-                "digits": [currency.digits for currency in currencies],
-            },
-        )
         cursor.execute(
             f"CREATE TEMP TABLE {table} ON COMMIT DROP AS"  # noqa: S608 - a constant
             " SELECT row_number() OVER () AS id, true AS is_current, build.* FROM ib_card_build AS build"
         )
-
-
-def _currency_pairs() -> list[list[str]]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT rate_currency, reward_currency FROM {_CARD_NOW}"  # noqa: S608 - constants
-            f" UNION SELECT rate_currency, reward_currency FROM {_CARD_THEN} ORDER BY 1, 2"
-        )
-        return [list(row) for row in cursor.fetchall()]
+    return built
 
 
 def _changed(effects: list[PartnerEffect]) -> list[PartnerEffect]:

@@ -1,0 +1,83 @@
+"""Compiles the set-up as it stands in this transaction into the table `ib_card_build`, and says what it asks of a settlement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.db import connection
+
+from ib.engine.card.classes import refresh_classes
+from ib.engine.card.compiling import Seen, compile_entries, traits_of
+from ib.engine.card.snapshot import read_snapshot
+from ib.engine.card.tables import CURRENCY_PAIRS, DIGEST, write_build
+
+# A share is paid out of the money of accounts and symbols: which currencies occur is asked when it is settled, because an
+# account in another currency changes nothing of the card.
+_MONEY = """
+SELECT DISTINCT currency FROM platform_ops_tradingaccount UNION SELECT DISTINCT profit_currency FROM platform_ops_symbol
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a statement over a card must know: conversions, the symbols that rules name, and what its entries ask for."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    symbols: tuple[int, ...] = ()
+    traits: frozenset[str] = frozenset()
+
+    def has(self, *traits: str) -> bool:
+        """Whether any of the traits occurs."""
+        return not self.traits.isdisjoint(traits)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A compiled card, before it becomes the active one."""
+
+    entries: int
+    digest: str
+    groups: list[int]
+    symbols: list[int]
+    pairs: list[list[str]]
+    traits: list[str]
+    changed_accounts: list[int] = field(default_factory=list)
+
+    @property
+    def facts(self) -> CardFacts:
+        """For a statement."""
+        return facts_of(pairs=self.pairs, symbols=self.symbols, traits=self.traits)
+
+
+def facts_of(*, pairs: Sequence[Sequence[str]], symbols: Sequence[int], traits: Sequence[str]) -> CardFacts:
+    """The facts with every conversion that the money of trades may need."""
+    wanted = {(pair[0], pair[1]) for pair in pairs if pair[0]}
+    if "money" in traits:
+        with connection.cursor() as cursor:
+            cursor.execute(_MONEY)
+            money = [row[0] for row in cursor.fetchall() if row[0]]
+        wanted |= {(given, pair[1]) for given in money for pair in pairs}
+    return CardFacts(tuple(sorted(wanted)), tuple(symbols), frozenset(traits))
+
+
+def build_card() -> Built:
+    """Compiles into `ib_card_build`. Account classes are brought up to date first."""
+    classes, changed = refresh_classes()
+    snapshot = read_snapshot(classes)
+    seen = Seen()
+    write_build(seen.watch(compile_entries(snapshot)))
+    with connection.cursor() as cursor:
+        cursor.execute(DIGEST)
+        entries, digest = cursor.fetchone()
+        cursor.execute(CURRENCY_PAIRS)
+        pairs = [list(row) for row in cursor.fetchall()]
+    return Built(
+        entries=entries,
+        digest=digest,
+        groups=list(snapshot.symbol_groups),
+        symbols=[symbol for symbol, _ in snapshot.symbols],
+        pairs=pairs,
+        traits=traits_of(snapshot, seen),
+        changed_accounts=changed,
+    )
