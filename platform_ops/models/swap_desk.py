@@ -157,7 +157,8 @@ class SwapPush(models.Model):
     """What one server is to be told about one of its symbols, and what it says when it is read back.
 
     `before_*` is what the server had when it was first asked; a reversal puts that back. A newer push of the same symbol
-    supersedes one that has not arrived.
+    supersedes one that has not arrived. The rate of a group is set as the group's own; `follows` says that the group had none
+    before and followed the symbol, and of a reversal, that it is to follow again.
     """
 
     class Direction(models.TextChoices):
@@ -195,6 +196,7 @@ class SwapPush(models.Model):
     before_mode = models.PositiveSmallIntegerField(choices=_MODES, null=True)
     before_long = models.DecimalField(**SWAP_DIGITS, null=True)
     before_short = models.DecimalField(**SWAP_DIGITS, null=True)
+    follows = models.BooleanField(default=False)
     read_mode = models.PositiveSmallIntegerField(choices=_MODES, null=True)
     read_long = models.DecimalField(**SWAP_DIGITS, null=True)
     read_short = models.DecimalField(**SWAP_DIGITS, null=True)
