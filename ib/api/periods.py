@@ -320,17 +320,51 @@ class SettlePeriodsView(ApiView):
         )
 
 
+class OwnPeriodLineSerializer(serializers.ModelSerializer[PeriodLine]):
+    """A line as its partner sees it: clients of others are not named."""
+
+    reference = serializers.CharField(read_only=True)
+    client = serializers.CharField(source="client_reference", read_only=True, allow_null=True)
+
+    class Meta:
+        model = PeriodLine
+        fields = ["reference", "kind", "period", "level", "client", "target", "amount", "currency", "day", "booked_day"]
+        read_only_fields = fields
+
+
+class OwnRewardSerializer(serializers.ModelSerializer[CpaClaim]):
+    """A reward as its partner sees it."""
+
+    client = serializers.CharField(source="client_reference", read_only=True)
+
+    class Meta:
+        model = CpaClaim
+        fields = [
+            "client",
+            "level",
+            "state",
+            "missing",
+            "reason",
+            "first_deposit_at",
+            "qualified_at",
+            "expires_at",
+            "reward",
+            "currency",
+        ]
+        read_only_fields = fields
+
+
 class OwnPeriodLinesView(ApiView):
     """The caller's own lines by the period."""
 
     capability = OWN
 
-    @extend_schema(operation_id="own_period_lines", responses=PeriodLineSerializer(many=True))
+    @extend_schema(operation_id="own_period_lines", responses=OwnPeriodLineSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The newest first, at most a thousand."""
         partner = selectors.own_partner(actor=self.actor)
         lines = period_lines.own_period_lines(actor=self.actor, partner=partner)[:MAX_OWN_LINES]
-        return Response(PeriodLineSerializer(lines, many=True).data)
+        return Response(OwnPeriodLineSerializer(lines, many=True).data)
 
 
 class OwnPeriodLineExplanationView(ApiView):
@@ -350,12 +384,12 @@ class OwnRewardsView(ApiView):
 
     capability = OWN
 
-    @extend_schema(operation_id="own_rewards", responses=RewardSerializer(many=True))
+    @extend_schema(operation_id="own_rewards", responses=OwnRewardSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Those on the way, earned and lost, at most a thousand."""
         partner = selectors.own_partner(actor=self.actor)
         claims = period_lines.claims_of(actor=self.actor, partner=partner)[:MAX_OWN_LINES]
-        return Response(RewardSerializer(claims, many=True).data)
+        return Response(OwnRewardSerializer(claims, many=True).data)
 
 
 def register() -> None:

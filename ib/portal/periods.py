@@ -115,7 +115,7 @@ class RewardsPage(PortalTablePage):
     roles, title = ROLES, "Rewards for clients"
     intro = "Clients whose first deposit promises you a reward, and what each still needs."
     columns = (
-        computed(lambda claim: claim.client.reference, title="Client"),
+        text("client_reference", title="Client"),
         state(lambda claim: claim.get_state_display(), title="State", tones=STATE_TONES),
         computed(lambda claim: "; ".join(claim.missing) or claim.reason, title="Waits for, or why"),
         moment("first_deposit_at", title="First deposit"),

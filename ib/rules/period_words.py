@@ -15,6 +15,7 @@ from backoffice.kernel.decimals import EXACT, round_decimal
 from ib.rules.periods import (
     COST_PARTS,
     ONE,
+    PART_DECIMALS,
     ZERO,
     LineKind,
     Money,
@@ -205,12 +206,13 @@ def _period_step(facts: PeriodFacts, words: LineWords) -> ExplainedStep:
 def _part_steps(facts: PeriodFacts, words: LineWords) -> list[ExplainedStep]:
     steps = []
     for part in facts.parts:
-        title = PART_WORDS[part.code].capitalize()
+        words_of_part = PART_WORDS[part.code]
+        title = words_of_part[0].upper() + words_of_part[1:]
         name = (words.subjects or {}).get(part.subject_id or 0, "")
         text = [name] if name else []
         if part.count:
-            what = "events" if part.code in COST_PARTS else "trades" if facts.kind is LineKind.NET_REVENUE else "lines"
-            text.append(f"{part.count:,} {what}")
+            what = "event" if part.code in COST_PARTS else "trade" if facts.kind is LineKind.NET_REVENUE else "line"
+            text.append(f"{part.count:,} {what}{'' if part.count == 1 else 's'}")
         if part.currency and part.currency != facts.money.currency:
             text.append(
                 f"{_figure(part.original)} {part.currency}, converted at the reference rate of each day"
@@ -314,5 +316,9 @@ def _figure(number: Decimal) -> str:
 
 
 def _money(amount: Decimal, facts: PeriodFacts, *, exact: bool = False) -> str:
-    text = _figure(amount) if exact else f"{amount:f}"
-    return f"{text} {facts.money.currency}"
+    """With the digits of the currency, and those beyond that are there."""
+    digits = facts.money.decimals
+    if exact:
+        rounded = round_decimal(amount, PART_DECIMALS)
+        digits = max(digits, -int(rounded.normalize().as_tuple().exponent))
+    return f"{round_decimal(amount, digits):f} {facts.money.currency}"

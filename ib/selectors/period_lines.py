@@ -7,12 +7,25 @@ from decimal import Decimal
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, Sum, When
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    CharField,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
 
 from backoffice.core.access import authorise, get_visible, visible_to
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import NotFound
-from ib.models import CarryBalance, ClientEvent, CpaClaim, Partner, PeriodLine, PeriodMark
+from ib.models import CarryBalance, ClientEvent, ClientReferral, CpaClaim, Partner, PeriodLine, PeriodMark
 from ib.rules.period_words import LinePart, LineWords, PeriodFacts, explain_period
 from ib.rules.periods import LineKind, Money, PartCode
 from ib.selectors.partners import check_own_or_staff
@@ -20,6 +33,7 @@ from ib.services.period_terms import terms_of
 from ib.types import Explanation
 
 VIEW = "ib.view_commissions"
+OF_A_PARTNER_BELOW = "a client of a partner below"
 SCOPE_WORDS = {
     "none": "Losses are not carried",
     "plan": "The plan's own losses",
@@ -79,27 +93,42 @@ def staff_period_lines(
         found = Q(partner__reference__iexact=search.strip()) | Q(partner__name__icontains=search.strip())
         clients = _clients().filter(reference__iexact=search.strip()).order_by().values("pk")
         lines = lines.filter(found | Q(subject_type="client", subject_id__in=clients))
-    return lines.order_by("-period", "partner_id", "kind", "subject_id", "seq")
+    return lines.order_by("-period", "partner_id", "pk")
 
 
-def _with_client(lines: QuerySet[PeriodLine]) -> QuerySet[PeriodLine]:
-    """With the number of the client whom a line is about."""
-    clients = _clients().filter(pk=OuterRef("subject_id")).values("reference")[:1]
-    return lines.annotate(
-        client_reference=Case(
-            When(subject_type=PeriodLine.Subject.CLIENT, then=Subquery(clients)),
-            default=F("cause_event__client__reference"),
+def _with_client(lines: QuerySet[PeriodLine], *, for_partner: bool = False) -> QuerySet[PeriodLine]:
+    """With the number of the client whom a line is about; to a partner only where they introduced the client themselves."""
+    lines = lines.annotate(
+        client_pk=Case(
+            When(subject_type=PeriodLine.Subject.CLIENT, then=F("subject_id")),
+            default=F("cause_event__client_id"),
+            output_field=BigIntegerField(),
         )
+    )
+    clients = Subquery(_clients().filter(pk=OuterRef("client_pk")).values("reference")[:1])
+    if not for_partner:
+        return lines.annotate(client_reference=clients)
+    return lines.annotate(client_reference=_masked(clients, "client_pk"))
+
+
+def _masked(reference: Any, client_path: str) -> Case:
+    """A client's number for whoever introduced them at any time; for others only that there is somebody below."""
+    introduced = ClientReferral.objects.filter(partner_id=OuterRef("partner_id"), client_id=OuterRef(client_path))
+    return Case(
+        When(Q(**{f"{client_path}__isnull": True}), then=Value("")),
+        When(Exists(introduced), then=reference),
+        default=Value(OF_A_PARTNER_BELOW),
+        output_field=CharField(),
     )
 
 
 def own_period_lines(*, actor: Actor, partner: Partner, period: date | None = None) -> QuerySet[PeriodLine]:
     """A partner's own lines."""
     check_own_or_staff(actor, partner, VIEW)
-    lines = _with_client(PeriodLine.objects.filter(partner=partner).select_related("partner", "cause_event"))
+    lines = _with_client(PeriodLine.objects.filter(partner=partner).select_related("partner"), for_partner=True)
     if period is not None:
         lines = lines.filter(period=period.replace(day=1))
-    return lines.order_by("-period", "kind", "subject_id", "seq")
+    return lines.order_by("-period", "pk")
 
 
 def find_period_line(*, actor: Actor, reference: str) -> PeriodLine:
@@ -128,13 +157,14 @@ def explain_period_line(*, actor: Actor, reference: str) -> tuple[PeriodLine, Ex
         seq__lt=line.seq,
     ).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
     version = line.rule.version if line.rule is not None else None
+    is_own = not actor.is_system and actor.user_id is not None and line.partner.user_id == actor.user_id
     words = LineWords(
         partner=str(line.partner),
         plan=str(version.plan) if version else "",
         plan_version=version.number if version else 0,
         rule=str(line.rule) if line.rule is not None and line.rate is not None else "",
-        subject=subject_words(line),
-        cause=_cause_words(line.cause_event),
+        subject=subject_words(line, for_partner=is_own),
+        cause=_cause_words(line.cause_event, for_partner=is_own),
         subjects=_partners_named(line),
     )
     explanation = explain_period(
@@ -149,13 +179,16 @@ def explain_period_line(*, actor: Actor, reference: str) -> tuple[PeriodLine, Ex
     return line, explanation
 
 
-def subject_words(line: PeriodLine) -> str:
-    """Whom a line is about: a client by number only."""
-    if line.subject_type == PeriodLine.Subject.CLIENT:
-        return client_references([line.subject_id]).get(line.subject_id, "")
+def subject_words(line: PeriodLine, *, for_partner: bool = False) -> str:
+    """Whom a line is about: a client by number only, and to a partner only who is their own."""
+    client_id = line.subject_id if line.subject_type == PeriodLine.Subject.CLIENT else None
     if line.cause_event is not None:
-        return client_references([line.cause_event.client_id]).get(line.cause_event.client_id, "")
-    return ""
+        client_id = line.cause_event.client_id
+    if client_id is None:
+        return ""
+    if for_partner and not ClientReferral.objects.filter(partner=line.partner, client_id=client_id).exists():
+        return OF_A_PARTNER_BELOW
+    return client_references([client_id]).get(client_id, "")
 
 
 def client_references(client_ids: list[int]) -> dict[int, str]:
@@ -167,10 +200,12 @@ def claims_of(*, actor: Actor, partner: Partner | None = None, state: str = "") 
     """Rewards on the way, those nearest to their end first; of one partner, or of all whom staff may see."""
     if partner is None:
         authorise(actor, VIEW)
-        claims = visible_to(CpaClaim.objects.all(), actor)
+        claims = visible_to(CpaClaim.objects.annotate(client_reference=F("client__reference")), actor)
     else:
         check_own_or_staff(actor, partner, VIEW)
-        claims = CpaClaim.objects.filter(partner=partner)
+        claims = CpaClaim.objects.filter(partner=partner).annotate(
+            client_reference=_masked(F("client__reference"), "client_id")
+        )
     if state:
         claims = claims.filter(state=state)
     return claims.select_related("partner", "client", "rule").order_by("state", "expires_at", "-first_deposit_at", "pk")
@@ -219,9 +254,12 @@ def _partners_named(line: PeriodLine) -> dict[int, str]:
     return {partner.pk: str(partner) for partner in Partner.objects.filter(pk__in=wanted)}
 
 
-def _cause_words(event: ClientEvent | None) -> str:
+def _cause_words(event: ClientEvent | None, *, for_partner: bool = False) -> str:
+    """What happened; amounts and numbers of payments are for staff."""
     if event is None:
         return ""
+    if for_partner:
+        return f"{event.get_kind_display()} on {event.at:%Y-%m-%d}"
     money = f" of {event.amount.normalize():f} {event.currency}" if event.amount is not None else ""
     return f"{event.get_kind_display()}{money} on {event.at:%Y-%m-%d} ({event.source} {event.reference})"
 

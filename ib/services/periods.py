@@ -52,6 +52,15 @@ LOOK_BACK_DAYS = 20
 
 crash_points.declare("ib.periods.after_marks", "ib.periods.after_lines", "ib.periods.after_postings")
 
+_READING_ORDER = (
+    LineKind.NET_REVENUE,
+    LineKind.OVERRIDE,
+    LineKind.ACTIVE_CLIENT,
+    LineKind.CPA,
+    LineKind.CARRY_OVER,
+    LineKind.CLAWBACK,
+)
+
 Finish = Callable[[dict[str, Any]], None]
 
 
@@ -203,7 +212,10 @@ def differences(partner: Partner, from_period: date, targets: dict[LineKey, Targ
             gone = _gone(key, known)
             if known.amount or digest(gone.facts) != known.facts_digest:
                 found.append(DueLine(key, gone, known.seq + 1, -known.amount))
-    return sorted(found, key=lambda item: (item.key.period, item.key.kind, item.key.rule_id or 0, item.key.subject_id))
+    order = {kind.value: number for number, kind in enumerate(_READING_ORDER)}
+    return sorted(
+        found, key=lambda item: (item.key.period, order[item.key.kind], item.key.rule_id or 0, item.key.subject_id)
+    )
 
 
 def _gone(key: LineKey, known: BookedLine) -> TargetLine:

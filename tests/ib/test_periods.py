@@ -543,3 +543,41 @@ def test_a_change_of_plan_and_a_move_in_the_tree_in_the_past_book_only_the_diffe
     settle()
     assert (earned(partner), earned(old), earned(new)) == (D(700), D(100), D(100))
     assert_settled(partner, old, new)
+
+
+def test_a_partner_reads_their_own_lines_and_never_who_the_clients_of_others_are(client):
+    from backoffice.core.types import Role
+    from tests.logins import log_in, make_user
+
+    house = House()
+    plan = make_period_plan(house.brand, rule("cpa", "40", currency="USD"))
+    top, other = house.partner(plan), house.partner(plan)
+    sub = house.partner(None, parent=top)
+    own, theirs = house.client_of(top), house.client_of(sub)
+    for account in (own, theirs):
+        tell(account.client_id, "deposit", "500", at=at(date(2026, 3, 3)))
+    settle()
+    user = make_user("top@broker.example", Role.IB.value)
+    top.user = user
+    top.save()
+    log_in(client, user)
+    lines = list(PeriodLine.objects.filter(partner=top).order_by("level"))
+    addresses = ["/portal/commission/months/", "/portal/rewards/", "/portal/commission/months/?export=csv"]
+    addresses += [f"/portal/commission/months/{line.reference}/" for line in lines]
+    addresses += ["/api/v1/own/period-lines/", "/api/v1/own/rewards/"]
+    bodies = []
+    for address in addresses:
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        data = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        bodies.append(data.decode())
+    assert all(theirs.client.reference not in body for body in bodies)
+    assert sum(own.client.reference in body for body in bodies) == 6
+    hidden = make_period_plan(house.brand, rule("cpa", "40", currency="USD"))
+    assert hidden.pk and other.pk
+    stranger = house.client_of(other)
+    tell(stranger.client_id, "deposit", "500", at=at(date(2026, 3, 3)))
+    settle()
+    foreign = PeriodLine.objects.get(partner=other)
+    assert client.get(f"/portal/commission/months/{foreign.reference}/").status_code == 404
+    assert client.get(f"/api/v1/own/period-lines/{foreign.reference}/explanation/").status_code == 404
