@@ -7,6 +7,7 @@ Published by this desk: `ib.partner_registered` {partner_id}, `ib.tree_changed` 
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from backoffice.core.models import OutboxEvent
@@ -39,8 +40,15 @@ def on_account_assigned(payload: dict[str, Any], event: OutboxEvent) -> None:
     )
 
 
+def on_markets_changed(payload: dict[str, Any], event: OutboxEvent) -> None:
+    """Trades got another market price: what is paid on spread and mark-up of their days is settled again."""
+    days = [date.fromisoformat(day) for day in payload["days"]]
+    shards.enqueue_days(days=days, cause=f"markets:{event.pk}", actor=ACTOR)
+
+
 def subscribe() -> None:
     """Subscribes the handlers. Called once, when the process starts."""
     outbox.subscribe("platform.trades_changed", "ib.settle_batch", on_trades_changed)
+    outbox.subscribe("platform.markets_changed", "ib.resettle_markets", on_markets_changed)
     outbox.subscribe("platform.symbol_mapped", "ib.resettle_symbol", on_symbol_mapped)
     outbox.subscribe("platform.account_assigned", "ib.resettle_account", on_account_assigned)

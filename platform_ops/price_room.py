@@ -5,6 +5,7 @@ from __future__ import annotations
 from backoffice.core.access import declare_capability, register_scope
 from backoffice.core.measuring.bench import register_suite
 from backoffice.core.schedule import register_periodic
+from backoffice.core.services import outbox
 from backoffice.core.services.backup_folders import BackupFolder, register_backup_folder
 from backoffice.core.types import Actor, Role
 
@@ -24,6 +25,8 @@ def register() -> None:
     from platform_ops.admin import prices as price_pages
     from platform_ops.api import price_filters
     from platform_ops.api import prices as price_api
+    from platform_ops.events import TRADES_CHANGED
+    from platform_ops.services import market_ticks
     from platform_ops.services.prices import store, watch
 
     def every_member_of_staff(actor: Actor) -> Q | None:
@@ -40,6 +43,7 @@ def register() -> None:
     price_api.register()
     price_filters.register()
     register_backup_folder(BackupFolder(name="ticks", label="tick files", path=store.folder, forget=store.forget_files))
+    outbox.subscribe(TRADES_CHANGED, "platform.market_ticks", market_ticks.on_trades_changed)
     register_periodic("platform.flush_ticks", "platform_ops.tasks.flush_ticks", FLUSH_SECONDS)
     register_periodic("platform.prune_ticks", "platform_ops.tasks.prune_ticks", PRUNE_SECONDS)
     register_suite("ticks", "platform_ops.bench_ticks.ticks")

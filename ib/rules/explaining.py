@@ -102,6 +102,7 @@ CAUSES = {
     "referral": "after the client's introducer changed",
     "referral_end": "after the client's introduction ended",
     "symbol_mapped": "after the symbol was mapped",
+    "markets": "after a market price came in",
     "account_assigned": "after the account was given to its client",
     "release": "after the trade, which had been set aside, was put back",
 }
