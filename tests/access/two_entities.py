@@ -331,6 +331,9 @@ FITTING: dict[str, dict[str, Any]] = {
     "core.WebhookEndpoint": {"topics": ["test.topic"]},
     "core.UserSession": {"session_key": lambda code: f"{code}sessionkey"},
     "core.ApiKey": {"scopes": ["funding.view_ledger"]},
+    "ib.CarryBalance": dict.fromkeys(("opening", "lapsed", "set_off", "carried", "closing"), Decimal(0)),
+    "ib.PeriodLine": {"period": date(2026, 3, 1)},
+    "ib.CommissionStatement": {"earned": Decimal(70), "total": Decimal(70), "from_day": MONDAY, "to_day": MONDAY},
     "platform_ops.GroupSymbolOverride": {"spread_points": 12},
     "platform_ops.OrderExecution": {"hour": 12, "volume_lots": Decimal(1), "filled_lots": Decimal(1)},
     "platform_ops.ServerOperationEvent": {"state": "requested"},
@@ -342,6 +345,7 @@ FITTING: dict[str, dict[str, Any]] = {
     "platform_ops.SyncGap": {"to_at": datetime(2026, 3, 6, tzinfo=UTC)},
 }
 NEEDED: dict[str, set[str]] = {
+    "ib.PlanWeight": {"symbol_group"},
     "platform_ops.AccountOffer": {"live_group"},
     "platform_ops.ServerOperation": {"account"},
     "platform_ops.SwapFreePolicy": {"account_type"},
