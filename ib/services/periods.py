@@ -17,7 +17,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from backoffice.core import crash_points
-from backoffice.core.access import authorise
+from backoffice.core.access import authorise, visible_to
 from backoffice.core.services import jobs, outbox
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
@@ -40,7 +40,10 @@ from ib.services.period_targets import World, add_active_clients, add_net_revenu
 from ib.services.period_terms import PERIOD_BASES
 from ib.services.posting import PARTNER_OWNER, booking_days
 from ib.services.rewards import Claim, add_rewards, store_claims
+from ib.types import ProofResult
 
+MAXIMUM_ROWS = 200
+"""Contradictions that a proof lists; it counts them all."""
 SOURCE_TYPE = "ib.period_settlement"
 SETTLE_PERIODS = "ib.settle_periods"
 ACTOR = Actor.system("ib.periods")
@@ -434,6 +437,19 @@ def prove_partner(*, partner: Partner, from_period: date) -> list[dict[str, Any]
         }
         for due in differences(partner, from_period, valuation.lines)
     ]
+
+
+def prove_periods(*, from_day: date, to_day: date, actor: Actor) -> ProofResult:
+    """Values the periods of the range anew, for every partner with a line or a plan by the period; writes nothing."""
+    authorise(actor, "ib.view_commissions")
+    first, last = period_of(from_day), period_of(to_day)
+    booked = PeriodLine.objects.filter(period__gte=first, period__lte=last)
+    bound = Partner.objects.filter(agreements__plan__versions__rules__basis__in=PERIOD_BASES)
+    partners = Partner.objects.filter(pk__in=booked.order_by().values("partner_id")) | bound
+    rows: list[dict[str, Any]] = []
+    for partner in visible_to(partners.distinct(), actor).order_by("pk"):
+        rows += [row for row in prove_partner(partner=partner, from_period=first) if row["period"] <= last]
+    return ProofResult(trades=0, lines=booked.count(), rows=tuple(rows[:MAXIMUM_ROWS]), count=len(rows))
 
 
 def expected_lines(*, partner: Partner) -> list[tuple[LineKey, TargetLine]]:

@@ -140,6 +140,7 @@ NOT_ON_THE_API = {
     "ib.services.statements.close_statements": SERVED_OTHERWISE,
     "ib.services.statements.hold_line": INSIDE,
     "ib.services.statements.release_line": INSIDE,
+    "ib.services.periods.prove_periods": MACHINERY,
     "ib.services.periods.settle_due": SERVED_OTHERWISE,
     "ib.services.shards": INSIDE,
     "ib.services.quarantine.set_aside": INSIDE,

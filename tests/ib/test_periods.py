@@ -12,7 +12,7 @@ from funding.ledger.models import JournalEntry, LedgerAccount
 from funding.ledger.services.periods import close_day
 from ib.models import CarryBalance, PeriodLine, PeriodMark
 from ib.services.client_events import reverse_client_event
-from ib.services.periods import prove_partner, settle_partner
+from ib.services.periods import prove_partner, prove_periods, settle_partner
 from ib.services.settlement import settle_range
 from tests.factories import ib as factory
 from tests.factories import periods
@@ -39,6 +39,8 @@ def assert_settled(*partners) -> None:
     for partner in partners:
         assert settle_partner(partner_id=partner.pk, from_day=MARCH, actor=SYSTEM).lines == 0
         assert prove_partner(partner=partner, from_period=MARCH) == []
+    proof = prove_periods(from_day=MARCH, to_day=date(2026, 6, 30), actor=SYSTEM)
+    assert proof.ok and proof.lines > 0
     found = verify_books(
         [
             "ib.period_lines_equal_accruals",

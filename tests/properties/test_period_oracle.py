@@ -63,7 +63,7 @@ def rewarded(told: list[tuple[str, date, Decimal]]) -> tuple[date | None, Decima
 
 
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_months_told_in_any_order_are_booked_as_a_naive_walk_says(data: st.DataObject) -> None:
     rate = data.draw(st.sampled_from([Decimal(30), Decimal("33.333"), Decimal("12.5")]))
     cap = data.draw(st.sampled_from([None, Decimal(500)]))

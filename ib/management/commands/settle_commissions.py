@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import DomainError
+from ib.services.periods import prove_periods
 from ib.services.proof import prove_range
 from ib.services.settlement import settle_range
 
@@ -52,18 +53,19 @@ class Command(BaseCommand):
 
     def _prove(self, actor: Actor, options: dict[str, Any]) -> None:
         proof = prove_range(from_day=options["from_day"], to_day=options["to_day"], actor=actor)
-        rows = [{name: None if value is None else str(value) for name, value in row.items()} for row in proof.rows]
+        by_period = prove_periods(from_day=options["from_day"], to_day=options["to_day"], actor=actor)
+        found = (*proof.rows, *by_period.rows)
+        rows = [{name: None if value is None else str(value) for name, value in row.items()} for row in found]
+        lines, count = proof.lines + by_period.lines, proof.count + by_period.count
         if options["json"]:
             self.stdout.write(
-                json.dumps(
-                    {"ok": proof.ok, "trades": proof.trades, "lines": proof.lines, "count": proof.count, "rows": rows}
-                )
+                json.dumps({"ok": not count, "trades": proof.trades, "lines": lines, "count": count, "rows": rows})
             )
         else:
-            self.stdout.write(f"{proof.lines} lines of {proof.trades} trades derived anew, {proof.count} differ")
+            self.stdout.write(f"{lines} lines of {proof.trades} trades and their months derived anew, {count} differ")
             for row in rows:
                 self.stdout.write(
                     "  " + ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
                 )
-        if not proof.ok:
+        if count:
             raise SystemExit(1)
