@@ -133,10 +133,12 @@ class ReadOnlyGateway:
         raise AttributeError(name)
 
 
-_READING_MORE = frozenset({"changed_deals", "coverage", "follow", "probe"})
+_READING_MORE = frozenset({"changed_deals", "coverage", "follow", "probe", "symbol_in_group"})
 """What some connectors can tell besides: what changed since a moment, which tables hold what, what is executed now."""
 
-_CHANGING = frozenset({"open_account", "change_account", "change_password", "balance_operation", "change_symbol"})
+_CHANGING = frozenset(
+    {"open_account", "change_account", "change_password", "balance_operation", "change_symbol", "change_group_symbol"}
+)
 
 
 @contextmanager

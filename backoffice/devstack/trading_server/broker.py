@@ -225,7 +225,7 @@ class Broker:
         """A symbol as one group has it: the group's own settings over the symbol's."""
         whole = dict(self.symbols[name])
         for own in self.groups[group]["Symbols"]:
-            if fnmatchcase(name, str(own.get("Path", ""))):
+            if any(fnmatchcase(each, str(own.get("Path", ""))) for each in (name, str(whole.get("Path", "")))):
                 given = {key: value for key, value in own.items() if key != "Path" and str(value) not in UNSET}
                 whole = symbol_configuration(given, whole)
         return whole

@@ -18,15 +18,18 @@ from typing import Any, NoReturn
 from backoffice.kernel.business_day import ServerZone
 from backoffice.kernel.errors import InvalidInput
 from platform_ops.gateways.errors import GatewayGarbled, GatewayRefused, GatewayUnavailable, GatewayUncertain
+from platform_ops.gateways.group_symbols import GroupSymbol
 from platform_ops.gateways.mt5web import retcodes
 from platform_ops.gateways.mt5web.connection import AnswerTooLarge, Connection, Peer
 from platform_ops.gateways.mt5web.fields import Answer, Record, from_seconds, parse_json, to_seconds
 from platform_ops.gateways.mt5web.records import (
     account_of,
+    changed_group,
     changed_symbol,
     deal_of,
     group_of,
     order_of,
+    own_group_terms,
     position_of,
     symbol_of,
     tick_of,
@@ -273,6 +276,28 @@ class Mt5WebGateway:
         answer = self._ask("SYMBOL_GET", {"SYMBOL": name})
         values = changed_symbol(self._object(answer), changes)
         self._ask("SYMBOL_ADD", body=json.dumps(values, default=str), changes=True)
+
+    # Groups' own settings of symbols
+
+    def symbol_in_group(self, *, name: str, group: str) -> GroupSymbol:
+        """The symbol as the group has it, and what of that the group states itself."""
+        symbol = self._object(self._ask("SYMBOL_GET", {"SYMBOL": name}))
+        seen = self._object(self._ask("SYMBOL_GET_GROUP", {"SYMBOL": name, "GROUP": group}))
+        kept = self._object(self._ask("GROUP_GET", {"GROUP": group}))
+        return GroupSymbol(
+            name=name,
+            group=group,
+            terms=symbol_of(seen).terms,
+            symbol_terms=symbol_of(symbol).terms,
+            own=own_group_terms(kept, symbol),
+        )
+
+    def change_group_symbol(self, *, name: str, group: str, changes: Mapping[str, object]) -> None:
+        """Writes the group's own settings of the symbol; all else of the group is written back as it was read."""
+        symbol = self._object(self._ask("SYMBOL_GET", {"SYMBOL": name}))
+        kept = self._object(self._ask("GROUP_GET", {"GROUP": group}))
+        values = changed_group(kept, symbol, changes)
+        self._ask("GROUP_ADD", body=json.dumps(values, default=str), changes=True)
 
     # Asking
 

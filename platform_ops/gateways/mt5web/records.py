@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from backoffice.kernel.business_day import ServerZone
 from backoffice.kernel.errors import InvalidInput
+from platform_ops.gateways.errors import GatewayGarbled
 from platform_ops.gateways.mt5web.fields import Record, from_seconds, to_seconds
 from platform_ops.gateways.types import (
     CalculationMode,
@@ -328,6 +330,72 @@ def changed_symbol(record: Record, changes: Mapping[str, object]) -> dict[str, A
         except (TypeError, ValueError, ArithmeticError) as error:
             raise InvalidInput(f"{name} cannot be {value!r}.", field=name, value=str(value)) from error
     return values
+
+
+_GROUP_FIELDS = {
+    "swap_mode": "SwapMode",
+    "swap_long": "SwapLong",
+    "swap_short": "SwapShort",
+}
+"""Which field of a group's settings for a symbol states which term, as far as they are read and set here."""
+_FOLLOWS = frozenset(
+    {
+        "", "default", "4294967295", "2147483647", "18446744073709551615", "9223372036854775807",
+        "1.7976931348623157e+308", "1.7976931348623158e+308",
+    }
+)  # fmt: skip
+"""What such a field holds where the group follows the symbol."""
+
+
+def own_group_terms(group: Record, symbol: Record) -> frozenset[str]:
+    """The terms that a group's settings state themselves, for exactly this symbol or by a mask that it falls under."""
+    entries = [entry for entry in _group_entries(group) if _falls_under(symbol, str(entry.get("Path", "")))]
+    return frozenset(
+        name
+        for name, field in _GROUP_FIELDS.items()
+        if any(str(entry.get(field, "")).lower() not in _FOLLOWS for entry in entries)
+    )
+
+
+def changed_group(group: Record, symbol: Record, changes: Mapping[str, object]) -> dict[str, Any]:
+    """The server's own object of a group whose settings for exactly this symbol have *changes* written into them.
+
+    A None takes the group's own statement away; settings that state nothing any more are left out. Raises InvalidInput for a
+    field that a group cannot have.
+    """
+    if unknown := sorted(set(changes) - set(_GROUP_FIELDS)):
+        raise InvalidInput(f"A group has no {unknown[0]} of its own that can be set.", field=unknown[0])
+    stated = changed_symbol(symbol, {name: value for name, value in changes.items() if value is not None})
+    paths = {str(symbol.values.get("Path", "")), str(symbol.values.get("Symbol", ""))} - {""}
+    entries = [dict(entry) for entry in _group_entries(group)]
+    mine = next((entry for entry in entries if str(entry.get("Path", "")) in paths), None)
+    if mine is None:
+        mine = {"Path": str(symbol.values.get("Path") or symbol.values["Symbol"])}
+        entries.append(mine)
+    for name, value in changes.items():
+        field = _GROUP_FIELDS[name]
+        if value is None:
+            mine.pop(field, None)
+        else:
+            mine[field] = stated[field]
+    kept = [entry for entry in entries if entry is not mine or set(mine) - {"Path"}]
+    return {**group.values, "Symbols": kept}
+
+
+def _group_entries(group: Record) -> list[Mapping[str, Any]]:
+    entries = group.values.get("Symbols") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise GatewayGarbled(
+            f"{group.server} answered {group.command} with settings of symbols that are no list of objects.",
+            server=group.server,
+            field="Symbols",
+        )
+    return entries
+
+
+def _falls_under(symbol: Record, mask: str) -> bool:
+    path, name = str(symbol.values.get("Path", "")), str(symbol.values.get("Symbol", ""))
+    return any(fnmatchcase(each, mask.replace("[", "[[]")) for each in (path, name) if each)
 
 
 def _write_points(values: dict[str, Any], record: Record, name: str, value: Any) -> None:

@@ -18,7 +18,7 @@ from backoffice.kernel.ids import uuid7
 from platform_ops.models import AccountGroup, ServerConnection, ServerSymbol, SwapPush, SymbolSpec
 from platform_ops.permissions import MANAGE_SWAPS
 from platform_ops.rules.swaps import RateDraft
-from platform_ops.services.swap_desk.pushing import verify_pushed
+from platform_ops.services.swap_desk.pushing import name_of, verify_pushed
 from platform_ops.services.swaps.rates import RateKey
 
 PUSH_JOB_KIND = "platform.push_swaps"
@@ -30,8 +30,8 @@ State = SwapPush.State
 def plan_pushes(*, change: ChangeRequest, rates: Sequence[RateDraft], due_at: datetime) -> int:
     """Writes down what each server is to be told, in the caller's transaction; how many pushes.
 
-    A symbol's own rate goes to every server that names the symbol. The rate of an account group, and a server without a
-    connection that takes changes, are for a person.
+    A symbol's own rate goes to every server that names the symbol, the rate of an account group to its own server as the
+    group's settings of the symbol. A server without a connection that takes changes is for a person.
     """
     symbol_ids = {rate.symbol_id for rate in rates}
     named: dict[int, list[ServerSymbol]] = defaultdict(list)
@@ -53,8 +53,8 @@ def plan_pushes(*, change: ChangeRequest, rates: Sequence[RateDraft], due_at: da
                 continue
             push = _push(change.pk, SwapPush.Direction.APPLY, row.server_id, row.pk, rate, due_at)
             push.digits = digits.get(rate.symbol_id, 0)
-            if why := _by_hand(rate.group_id, row.server_id, reachable):
-                push.state, push.message = State.BY_HAND, why
+            if row.server_id not in reachable:
+                push.state, push.message = State.BY_HAND, "The server has no connection that takes changes."
             pushes.append(push)
     return _queue(change.pk, SwapPush.Direction.APPLY, pushes, due_at)
 
@@ -85,12 +85,12 @@ def plan_reversal(*, change_id: int, before: Mapping[RateKey, RateDraft | None],
 def _restoring(push: SwapPush, rate: RateDraft | None, due_at: datetime) -> SwapPush | None:
     """The push that puts back what the server had; what it had may have been the new rate already."""
     had = (push.before_mode, push.before_long, push.before_short)
-    if None not in had and had != (push.mode, push.long, push.short):
+    if None not in had and (push.follows or had != (push.mode, push.long, push.short)):
         rate = RateDraft(symbol_id=0, mode=push.before_mode, long=push.before_long, short=push.before_short)  # type: ignore[arg-type]
     if rate is None:
         return None
     back = _push(push.change_id, SwapPush.Direction.REVERT, push.server_id, push.server_symbol_id, rate, due_at)
-    back.group_id, back.digits = push.group_id, push.digits
+    back.group_id, back.digits, back.follows = push.group_id, push.digits, push.follows
     if push.state == State.DONE_BY_HAND:
         back.state, back.message = State.BY_HAND, "It was set by hand, and is taken back by hand."
     return back
@@ -144,11 +144,11 @@ def problems_of_pushes(*, change_id: int) -> list[str]:
     waiting = (
         SwapPush.objects.filter(change_id=change_id, direction=SwapPush.Direction.APPLY)
         .exclude(state__in=SwapPush.FINAL_STATES)
-        .select_related("server", "server_symbol")
+        .select_related("server", "server_symbol", "group")
     )
     named: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for push in waiting:
-        named[push.server.code, push.get_state_display().lower(), push.message].append(push.server_symbol.name)
+        named[push.server.code, push.get_state_display().lower(), push.message].append(name_of(push))
     lines = []
     for (server, state, message), symbols in named.items():
         more = f" and {len(symbols) - SYMBOLS_NAMED:,} more" if len(symbols) > SYMBOLS_NAMED else ""
@@ -158,12 +158,6 @@ def problems_of_pushes(*, change_id: int) -> list[str]:
 
 def _reachable() -> set[int]:
     return set(ServerConnection.objects.filter(is_enabled=True).values_list("server_id", flat=True))
-
-
-def _by_hand(group_id: int | None, server_id: int, reachable: set[int]) -> str:
-    if group_id is not None:
-        return "Swaps of one account group are set on the server by hand."
-    return "" if server_id in reachable else "The server has no connection that takes changes."
 
 
 def _push(

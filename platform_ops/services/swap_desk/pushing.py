@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from backoffice.core import crash_points
 from backoffice.core.models import ChangeRequest, Job
@@ -25,6 +25,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import DomainError, NotFound
 from platform_ops.gateways.errors import GatewayRefused, GatewayUncertain, NotOffered
+from platform_ops.gateways.group_symbols import GroupSymbolChanging, GroupSymbolReading
 from platform_ops.gateways.types import Ability, ReadingGateway, SwapMode, SymbolTerms, TradingGateway
 from platform_ops.models import SwapPush, TradingServer
 from platform_ops.rules.swap_desk import Rates, mode_words
@@ -53,6 +54,26 @@ class _Pass:
     server: TradingServer
     pushes: list[SwapPush]
     is_broken: bool = False
+
+
+_SWAP_TERMS = frozenset({"swap_mode", "swap_long", "swap_short"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a server has: the symbol's terms, or a group's with what it follows where it states nothing (`own`) itself."""
+
+    terms: SymbolTerms
+    follows: SymbolTerms | None = None
+    own: frozenset[str] = frozenset()
+
+    def has_all_of(self, push: SwapPush) -> bool:
+        """Whether the server has what the push wants. A group's figures are its own: ones that only follow the symbol would
+        move with it; unless it is to follow, for then it has none of its own."""
+        if push.follows and push.direction == SwapPush.Direction.REVERT:
+            return not self.own & _SWAP_TERMS
+        is_stated = self.follows is None or push.direction == SwapPush.Direction.REVERT or self.own >= _SWAP_TERMS
+        return is_stated and _is_equal(_ours(self.terms, push.digits), push)
 
 
 def push_due(*, change_id: int | None = None) -> int:
@@ -104,15 +125,18 @@ def _claim(server: TradingServer) -> list[SwapPush]:
     """Takes the due pushes of a server for this pass; older ones of a symbol are superseded by newer ones."""
     require_open(Switch.SERVER_PUSHES, entity_id=server.entity_id)
     now = clock.now()
-    newer = SwapPush.objects.filter(
-        server_symbol=OuterRef("server_symbol"), group__isnull=True, pk__gt=OuterRef("pk"), due_at__lte=now
-    ).exclude(state=State.SUPERSEDED)
-    mine = SwapPush.objects.filter(_due(now), server=server, group__isnull=True)
-    mine.filter(Exists(newer)).update(state=State.SUPERSEDED, message="A newer change of this symbol goes before it.")
+    mine = SwapPush.objects.filter(_due(now), server=server)
+    for is_symbols_own, same_group in ((True, Q(group__isnull=True)), (False, Q(group=OuterRef("group")))):
+        newer = SwapPush.objects.filter(
+            same_group, server_symbol=OuterRef("server_symbol"), pk__gt=OuterRef("pk"), due_at__lte=now
+        ).exclude(state=State.SUPERSEDED)
+        older = mine.filter(Exists(newer), group__isnull=is_symbols_own)
+        older.update(state=State.SUPERSEDED, message="A newer change of this symbol goes before it.")
     claimed = list(
         mine.select_for_update(of=("self",), skip_locked=True)
-        .select_related("server_symbol", "server")
-        .order_by("pk")[:MAX_PUSHES_AT_ONCE]
+        .select_related("server_symbol", "server", "group")
+        # The symbol's own rate first: a group's is measured by what it would have without one.
+        .order_by(F("group").asc(nulls_first=True), "pk")[:MAX_PUSHES_AT_ONCE]
     )
     SwapPush.objects.filter(pk__in=[push.pk for push in claimed]).update(claimed_until=now + CLAIM)
     return claimed
@@ -121,18 +145,23 @@ def _claim(server: TradingServer) -> list[SwapPush]:
 def _send_all(gateway: TradingGateway, going: _Pass) -> None:
     if Ability.SYMBOL_CHANGES not in gateway.abilities:
         raise NotOffered(f"The connection of {going.server.code} cannot change symbols.")
-    known = _terms_of(gateway, going.pushes)
+    known = _symbols_of(gateway, going.pushes)
     for push in going.pushes:
-        name = push.server_symbol.name
-        terms = known.get(name)
-        if terms is None:
+        name = name_of(push)
+        if push.group is not None and not isinstance(gateway, GroupSymbolChanging):
+            _settle(
+                [push], State.BY_HAND, f"The connection cannot set swaps of a group: set {name} on the server by hand."
+            )
+            continue
+        seen = _seen_by(gateway, push, known)
+        if seen is None:
             _settle([push], State.REFUSED, f"{going.server.code} has no symbol {name}.")
             continue
-        if not _begin(push, terms):
+        if not _begin(push, seen):
             continue
         crash_points.reach("platform.swap_push.before_send")
         try:
-            gateway.change_symbol(name=name, changes=_changes(_wanted(push, terms), terms))
+            _send(gateway, push, seen)
         except GatewayUncertain as error:
             # Whether it arrived is found out by reading back, in a session of its own; nothing more is sent in this one.
             _settle([push], State.UNCERTAIN, error.message)
@@ -143,19 +172,34 @@ def _send_all(gateway: TradingGateway, going: _Pass) -> None:
         crash_points.reach("platform.swap_push.after_send")
 
 
+def _send(gateway: TradingGateway, push: SwapPush, seen: _Seen) -> None:
+    """Tells the server. A group states all three itself, or none where it is to follow the symbol again."""
+    wanted, symbol = _wanted(push, seen.terms), push.server_symbol.name
+    if push.group is None:
+        gateway.change_symbol(name=symbol, changes=_changes(wanted, seen.terms))
+        return
+    assert isinstance(gateway, GroupSymbolChanging)
+    values: dict[str, object] = {"swap_mode": wanted.mode, "swap_long": wanted.long, "swap_short": wanted.short}
+    if push.follows and push.direction == SwapPush.Direction.REVERT:
+        values = dict.fromkeys(values)
+    gateway.change_group_symbol(name=symbol, group=push.group.name, changes=values)
+
+
 @transaction.atomic
-def _begin(push: SwapPush, terms: SymbolTerms) -> bool:
+def _begin(push: SwapPush, seen: _Seen) -> bool:
     """Writes down that the push is about to be sent; False when it need not be, or no longer may be."""
     row = SwapPush.objects.select_for_update(of=("self",)).get(pk=push.pk)
     require_open(Switch.SERVER_PUSHES, entity_id=push.server.entity_id)
     if row.state not in SwapPush.OPEN_STATES:
         return False
     now = clock.now()
-    has = _ours(terms, row.digits)
+    has = _ours(seen.terms, row.digits)
     if row.before_mode is None:
         row.before_mode, row.before_long, row.before_short = int(has.mode), has.long, has.short
+        if row.direction == SwapPush.Direction.APPLY:
+            row.follows = seen.follows is not None and not seen.own & _SWAP_TERMS
     _note_reading(row, has)
-    if _is_equal(has, row):
+    if seen.has_all_of(row):
         row.state, row.verified_at, row.message, row.claimed_until = State.VERIFIED, now, "", None
     elif row.attempts >= MAX_SENDS:
         row.state, row.claimed_until = State.DIFFERS, None
@@ -170,7 +214,7 @@ def _begin(push: SwapPush, terms: SymbolTerms) -> bool:
 def _read_back(going: _Pass) -> None:
     """Asks the server what it has now, in a session of its own, and judges every push that was sent or may have been."""
     sent = list(
-        SwapPush.objects.select_related("server_symbol", "server").filter(
+        SwapPush.objects.select_related("server_symbol", "server", "group").filter(
             pk__in=[push.pk for push in going.pushes], state__in=[State.SENDING, State.UNCERTAIN]
         )
     )
@@ -178,29 +222,30 @@ def _read_back(going: _Pass) -> None:
         return
     try:
         with open_gateway(server_id=going.server.pk) as gateway:
-            known = _terms_of(gateway, sent)
+            known = _symbols_of(gateway, sent)
+            seen = {push.pk: _seen_by(gateway, push, known) for push in sent}
     except DomainError as error:
         going.is_broken = True
         _pause(sent, error, state=State.UNCERTAIN)
         return
     for push in sent:
-        _judge(push, known.get(push.server_symbol.name))
+        _judge(push, seen[push.pk])
 
 
 @transaction.atomic
-def _judge(push: SwapPush, terms: SymbolTerms | None) -> None:
+def _judge(push: SwapPush, seen: _Seen | None) -> None:
     row = SwapPush.objects.select_for_update(of=("self",)).get(pk=push.pk)
     if row.state not in (State.SENDING, State.UNCERTAIN):
         return
     row.claimed_until = None
-    if terms is None:
-        row.state, row.message = State.DIFFERS, f"{push.server.code} has no symbol {push.server_symbol.name} any more."
+    if seen is None:
+        row.state, row.message = State.DIFFERS, f"{push.server.code} has no symbol {name_of(push)} any more."
         row.save()
         return
-    has = _ours(terms, row.digits)
+    has = _ours(seen.terms, row.digits)
     _note_reading(row, has)
     had = (row.before_mode, row.before_long, row.before_short)
-    if _is_equal(has, row):
+    if seen.has_all_of(row):
         row.state, row.verified_at, row.message = State.VERIFIED, clock.now(), ""
     elif row.state == State.UNCERTAIN and had == (int(has.mode), has.long, has.short) and row.attempts < MAX_SENDS:
         row.state, row.message = State.QUEUED, "The answer was lost; read back: it had not arrived. It is sent again."
@@ -220,7 +265,7 @@ def _finish(going: _Pass) -> int:
             actor=PUSHER,
             action="platform.push_swaps",
             target=going.server,
-            changes={"states": dict(states), "symbols": [push.server_symbol.name for push in going.pushes][:100]},
+            changes={"states": dict(states), "symbols": [name_of(push) for push in going.pushes][:100]},
             entity_id=going.server.entity_id,
         )
     applied = mine.filter(direction=SwapPush.Direction.APPLY).order_by("change_id").values_list("change_id", flat=True)
@@ -236,7 +281,27 @@ def verify_pushed(change_id: int) -> None:
         changes.verify_change(change_id=change_id, actor=PUSHER)
 
 
-def _terms_of(gateway: ReadingGateway, pushes: Sequence[SwapPush]) -> dict[str, SymbolTerms]:
+def name_of(push: SwapPush) -> str:
+    """The symbol as people read it, with the group where the rate is a group's."""
+    name = push.server_symbol.name
+    return name if push.group is None else f"{name} in {push.group.name}"
+
+
+def _seen_by(gateway: ReadingGateway, push: SwapPush, known: dict[str, SymbolTerms]) -> _Seen | None:
+    """What the server has for a push; None where it has no such symbol or group."""
+    terms = known.get(push.server_symbol.name)
+    if terms is None or push.group is None:
+        return None if terms is None else _Seen(terms)
+    if not isinstance(gateway, GroupSymbolReading):
+        return None
+    try:
+        found = gateway.symbol_in_group(name=push.server_symbol.name, group=push.group.name)
+    except GatewayRefused:
+        return None
+    return _Seen(found.terms, found.symbol_terms, found.own)
+
+
+def _symbols_of(gateway: ReadingGateway, pushes: Sequence[SwapPush]) -> dict[str, SymbolTerms]:
     names = {push.server_symbol.name for push in pushes}
     return {symbol.name: symbol.terms for symbol in gateway.symbols() if symbol.name in names}
 
@@ -282,7 +347,9 @@ def _difference(push: SwapPush, has: Rates) -> str:
     ]
     if has.mode is not wanted.mode:
         parts.insert(0, f"mode {mode_words(has.mode)}, not {mode_words(wanted.mode)}")
-    return f"{push.server.code} {push.server_symbol.name} reads {'; '.join(parts)}."
+    if not parts:
+        return f"{push.server.code}: {name_of(push)} only follows the symbol, and states no swap of its own."
+    return f"{push.server.code} {name_of(push)} reads {'; '.join(parts)}."
 
 
 def _settle(pushes: Sequence[SwapPush], state: str, message: str) -> None:

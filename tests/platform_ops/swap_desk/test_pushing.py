@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 
@@ -16,8 +17,9 @@ from backoffice.core.types import Role
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, Denied
 from platform_ops.gateways.errors import GatewayRefused
+from platform_ops.gateways.group_symbols import GroupSymbol
 from platform_ops.gateways.mt5web.client import Mt5WebGateway
-from platform_ops.models import SwapPush, SymbolSpec
+from platform_ops.models import AccountGroup, SwapPush, SymbolSpec
 from platform_ops.services.connections import ConnectionTerms, open_gateway, save_connection
 from platform_ops.services.swap_desk import pushes, pushing
 from platform_ops.services.swap_desk.proposing import propose_sheet
@@ -26,7 +28,7 @@ from tests.factories import platform
 from tests.factories.changes import make_person
 from tests.factories.platform import SYSTEM
 from tests.platform_ops.swap_desk.ground import SHEET, Desk
-from tests.trading_server import RunningServer, running_server
+from tests.trading_server import HEDGING_GROUP, NETTING_GROUP, RunningServer, running_server
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -233,3 +235,122 @@ def test_the_server_says_no(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None
     run()
     assert set(states(change).values()) == {"refused"}
     assert on_server(desk) == (D("-6.5"), D("2.1"))
+
+
+# Swaps of a group of accounts, as the group's own settings of the symbol
+
+OF_GROUPS = "Symbol,Swap long,Swap short,Group\nEURUSD,-6.60,2.20,\nXAUUSD,-31.0,12.5,\nEURUSD,{},{}\n"
+
+
+def in_group(desk: Desk, group: str = HEDGING_GROUP) -> GroupSymbol:
+    with open_gateway(server_id=desk.server.pk) as gateway:
+        return gateway.symbol_in_group(name="EURUSD", group=group)  # type: ignore[attr-defined,no-any-return]
+
+
+def of_group(change: ChangeRequest) -> SwapPush:
+    return SwapPush.objects.get(change=change, group__isnull=False, direction="apply")
+
+
+@pytest.fixture
+def grouped(desk: Desk) -> Iterator[Desk]:
+    AccountGroup.objects.create(server=desk.server, name=HEDGING_GROUP, currency="USD")
+    yield desk
+    with open_gateway(server_id=desk.server.pk, writing=True) as gateway:
+        gateway.change_group_symbol(  # type: ignore[attr-defined]
+            name="EURUSD", group=HEDGING_GROUP, changes=dict.fromkeys(("swap_mode", "swap_long", "swap_short"))
+        )
+
+
+def test_the_rate_of_a_group_is_pushed_as_its_own_setting_verified_and_taken_back(grouped: Desk) -> None:
+    desk = grouped
+    assert in_group(desk).own == frozenset()
+    change = applied(desk, OF_GROUPS.format("-5.00,1.50", HEDGING_GROUP))
+    assert run() == 1
+    change.refresh_from_db()
+    assert (change.state, change.problems) == ("verified", [])
+    seen = in_group(desk)
+    assert (seen.terms.swap_long, seen.terms.swap_short) == (D(-5), D("1.5"))
+    assert seen.own == {"swap_mode", "swap_long", "swap_short"}
+    # The symbol's own rate and the other groups have theirs, and nothing else of the group was touched
+    assert on_server(desk) == (D("-6.6"), D("2.2"))
+    assert in_group(desk, NETTING_GROUP).terms.swap_long == D("-6.6")
+    with open_gateway(server_id=desk.server.pk) as gateway:
+        group = next(group for group in gateway.groups() if group.name == HEDGING_GROUP)
+    assert (group.currency, group.is_hedging, group.margin_call_percent) == ("USD", True, D(100))
+    # Taken back, the group follows the symbol again
+    changes.revert_change(change_id=change.pk, actor=desk.checker, reason="wrong sheet")
+    run()
+    assert on_server(desk) == (D("-6.5"), D("2.1"))
+    after = in_group(desk)
+    assert (after.terms.swap_long, after.terms.swap_short) == (D("-6.5"), D("2.1"))
+    assert set(SwapPush.objects.filter(change=change, direction="revert").values_list("state", flat=True)) == {
+        "verified"
+    }
+
+
+def test_a_groups_rate_that_equals_the_symbols_is_stated_all_the_same(grouped: Desk) -> None:
+    change = applied(grouped, OF_GROUPS.format("-6.60,2.20", HEDGING_GROUP))
+    run()
+    assert of_group(change).state == "verified"
+    assert in_group(grouped).own == {"swap_mode", "swap_long", "swap_short"}
+    # So a later change of the symbol alone does not move the group
+    with open_gateway(server_id=grouped.server.pk, writing=True) as gateway:
+        gateway.change_symbol(name="EURUSD", changes={"swap_long": D("-6.9")})
+    assert on_server(grouped)[0] == D("-6.9")
+    assert in_group(grouped).terms.swap_long == D("-6.6")
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "drop_before"])
+def test_a_lost_answer_of_a_group_is_read_back(grouped: Desk, live: RunningServer, fault: str) -> None:
+    live.fault(fault, commands="GROUP_ADD", times=1)
+    change = applied(grouped, OF_GROUPS.format("-5.00,1.50", HEDGING_GROUP))
+    run()
+    assert of_group(change).state == ("verified" if fault == "drop_after" else "queued")
+    with later():
+        pushing.push_due()
+    assert of_group(change).state == "verified"
+    assert in_group(grouped).terms.swap_long == D(-5)
+
+
+def test_a_group_that_the_server_does_not_know_is_named(desk: Desk) -> None:
+    change = applied(desk, OF_GROUPS.format("-5.00,1.50", desk.group.name))
+    run()
+    change.refresh_from_db()
+    assert of_group(change).state == "refused"
+    assert change.state == "applied"
+    assert "EURUSD in real\\vip" in change.problems[0]
+    pushes.confirm_by_hand(
+        change_id=change.pk, server_id=desk.server.pk, actor=desk.maker, reason="the group is called otherwise there"
+    )
+    change.refresh_from_db()
+    assert change.state == "verified"
+
+
+def test_a_connection_that_cannot_set_groups_leaves_their_rates_to_a_hand(
+    grouped: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SymbolsOnly:
+        """A session that knows nothing of groups' own settings."""
+
+        def __init__(self, gateway: object) -> None:
+            self._gateway = gateway
+
+        def __getattr__(self, name: str) -> object:
+            if name in ("change_group_symbol", "symbol_in_group"):
+                raise AttributeError(name)
+            return getattr(self._gateway, name)
+
+    @contextmanager
+    def opened(*, server_id: int, writing: bool = False) -> Iterator[SymbolsOnly]:
+        with open_gateway(server_id=server_id, writing=writing) as gateway:
+            yield SymbolsOnly(gateway)
+
+    monkeypatch.setattr(pushing, "open_gateway", opened)
+    change = applied(grouped, OF_GROUPS.format("-5.00,1.50", HEDGING_GROUP))
+    run()
+    assert of_group(change).state == "by_hand"
+    change.refresh_from_db()
+    assert change.problems == [
+        f"{grouped.server.code} EURUSD in {HEDGING_GROUP}: to be set by hand. The connection cannot set swaps of a group: "
+        f"set EURUSD in {HEDGING_GROUP} on the server by hand."
+    ]
