@@ -73,7 +73,14 @@ def register() -> None:
     register_scope("ib.PartnerEdge", _edges_of_own_subtree)
     register_scope("ib.ClientReferral", _of_own_partner("partner__user"))
     register_scope("ib.Agreement", _of_own_partner("partner__user"))
-    own = ("ib.PeriodLine", "ib.PeriodSettlement", "ib.CarryBalance", "ib.CpaClaim", "ib.PartnerRank", "ib.NegotiatedRate")
+    own = (
+        "ib.PeriodLine",
+        "ib.PeriodSettlement",
+        "ib.CarryBalance",
+        "ib.CpaClaim",
+        "ib.PartnerRank",
+        "ib.NegotiatedRate",
+    )
     for label in own:
         register_scope(label, _of_own_partner("partner__user"))
     for label in ("ib.CommissionStatement", "ib.StatementHold"):

@@ -97,7 +97,7 @@ def _rows_of(model: str) -> Any:
 
 
 def _choice(name: str) -> serializers.ChoiceField:
-    field = PlanRule._meta.get_field(name)
+    field: Any = PlanRule._meta.get_field(name)
     return serializers.ChoiceField(choices=field.choices, default=field.default, allow_blank=field.blank)
 
 

@@ -47,7 +47,7 @@ _INPUT: dict[str, tuple[str, str]] = {
     "card": (
         "direct_partner_id BIGINT, symbol_group_id BIGINT, beneficiary_id BIGINT, amount_per_lot DECIMAL(10, 4),"
         " rate_currency VARCHAR, reward_currency VARCHAR, valid_from BIGINT, valid_to BIGINT",
-        "SELECT direct_partner_id, symbol_group_id, beneficiary_id, amount_per_lot::numeric(10, 4), rate_currency,"
+        "SELECT direct_partner_id, symbol_group_id, beneficiary_id, rate::numeric(10, 4), rate_currency,"
         f" reward_currency, coalesce({_MICROSECONDS.format('valid_from')}, -9223372036854775807),"
         f" coalesce({_MICROSECONDS.format('valid_to')}, 9223372036854775807)"
         " FROM ib_ratecardentry WHERE is_current",

@@ -47,10 +47,10 @@ def _settle_trade(trade: Any) -> None:
     partner, level = (referral.partner if referral else None), 1
     while partner is not None:
         rule = _rule_of(partner, level, trade.server_symbol.symbol.group_id, at)
-        if rule is not None and rule.amount_per_lot > 0:
+        if rule is not None and rule.rate > 0:
             line = _line(
                 trade_id=trade.pk, day=trade.business_day, lots=trade.volume_lots, partner_id=partner.pk,
-                currency=partner.currency, level=level, rule=(rule.pk, rule.amount_per_lot, rule.currency),
+                currency=partner.currency, level=level, rule=(rule.pk, rule.rate, rule.currency),
                 per_euro=_per_euro_of_database,
             )  # fmt: skip
             line.save(force_insert=True)
@@ -101,7 +101,7 @@ def _line(
     amount = commission(lots=lots, amount_per_lot=amount_per_lot, fx_rate=rate, currency=currency)
     return CommissionLine(
         partner_id=partner_id, trade_id=trade_id, seq=0, day=day, batch_id=0, card_entry_id=_NO_CARD, rule_id=rule_id,
-        level=level, base_lots=lots, amount_per_lot=amount_per_lot, rate_currency=rate_currency, fx_rate=rate,
+        level=level, quantity=lots, rate=amount_per_lot, rate_currency=rate_currency, fx_rate=rate,
         fx_date=day, target=amount, amount=amount, currency=currency, booked_day=day,
     )  # fmt: skip
 
@@ -118,10 +118,10 @@ class CachedTables:
         self.plans = _dated(Agreement.objects.values_list("partner_id", "plan_id", "validity"))
         published = PlanVersion.objects.filter(state=PlanVersion.State.PUBLISHED)
         self.versions = _dated(published.values_list("plan_id", "pk", "validity"))
-        self.rules: dict[tuple[int, int, int | None], tuple[int, Decimal, str]] = {
+        self.rules: dict[tuple[int, int | None, int | None], tuple[int, Decimal, str]] = {
             (version, level, group): (pk, amount, currency)
             for pk, version, level, group, amount, currency in PlanRule.objects.values_list(
-                "pk", "version_id", "level", "symbol_group_id", "amount_per_lot", "currency"
+                "pk", "version_id", "level", "symbol_group_id", "rate", "currency"
             )
         }
         rates = apps.get_model("platform_ops", "FxReferenceRate").objects

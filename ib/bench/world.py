@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from django.db import models
+
 from backoffice.core.measuring.database import SCHEMA, bench_entity, empty_tables, fetch_all, fill_tables, settle_down
 from backoffice.core.models import Brand
 from backoffice.core.types import Actor
 from ib.engine.partitions import ensure_line_partitions
+from ib.models import Partner, PlanRule, PlanVersion
 from ib.services.card import compile_rate_card
 from ib.services.shards import enqueue_batch
 from platform_ops.services import catalogue
@@ -92,13 +95,38 @@ def build_world(scale: Scale) -> World:
         "entity": entity.pk, "brand": brand.pk, "server": server.pk, "start": START, "middle": middle,
         "clients": scale.clients, "partners": scale.partners, "trades": scale.trades, "days": list(days),
     }  # fmt: skip
-    setting_up = (_RATES, _PARTNERS, _TREE, _EDGES, _PLANS, _VERSIONS, _RULES, _PUBLISH, _AGREEMENTS)
+    setting_up = (
+        *_column_defaults(Partner, PlanVersion, PlanRule),
+        _RATES,
+        _PARTNERS,
+        _TREE,
+        _EDGES,
+        _PLANS,
+        _VERSIONS,
+        _RULES,
+        _PUBLISH,
+        _AGREEMENTS,
+    )
     fill_tables((*setting_up, _CLIENTS, _ACCOUNTS, _REFERRALS, _BATCHES, _DEALS, _TRADES), values)
     compile_rate_card(actor=ACTOR)
     ensure_line_partitions(days)
     settle_down(_GENERATED)
     batch_ids = tuple(row[0] for row in fetch_all("SELECT id FROM platform_ops_ingestbatch ORDER BY id"))
     return World(scale, days, server.pk, batch_ids)
+
+
+def _column_defaults(*filled: type[models.Model]) -> list[str]:
+    """Statements that teach the columns what Django would write where nothing is said."""
+    statements = []
+    for model in filled:
+        for column in model._meta.concrete_fields:
+            value = column.get_default() if column.has_default() and not callable(column.default) else None
+            if isinstance(value, str | bool | int):
+                shown = f"'{value}'" if isinstance(value, str) else str(value)
+                statements.append(
+                    f"ALTER TABLE {model._meta.db_table} ALTER COLUMN {column.column} SET DEFAULT {shown}"
+                )
+    return statements
 
 
 def _business_days() -> tuple[date, ...]:
@@ -221,8 +249,9 @@ WHERE number = 1 OR plan.id %% 2 = 0
 
 # For every level a rule for all symbols, and for the lower levels rules of their own for half the groups.
 _RULES = f"""
-INSERT INTO ib_planrule (version_id, kind, symbol_group_id, level, amount_per_lot, currency)
-SELECT version.id, 'per_lot', symbol_group.id, level,
+INSERT INTO ib_planrule (version_id, position, symbol_group_id, level, rate, currency)
+SELECT version.id, row_number() OVER (PARTITION BY version.id ORDER BY symbol_group.id NULLS LAST, level),
+       symbol_group.id, level,
        round(((8 - level) * (0.5 + {SCHEMA}.chance(version.id * 1000 + coalesce(symbol_group.id, 0) * 10 + level, 31)))::numeric, 2),
        {CURRENCIES.format("version.plan_id")}
 FROM ib_planversion AS version

@@ -94,7 +94,12 @@ def merge_markets(*, server_id: int, batch_id: int, as_of: datetime) -> MarketsM
                 value=contradiction[0],
                 ticket=contradiction[0],
             )
-        values = {"server": server_id, "batch": batch_id, "as_of": as_of, "now": clock.now()}
+        values: dict[str, int | datetime | None] = {
+            "server": server_id,
+            "batch": batch_id,
+            "as_of": as_of,
+            "now": clock.now(),
+        }
         cursor.execute(_MERGE, values)
         new, corrected, older = cursor.fetchone()
     days = days_of_deals(server_id=server_id, deals=[(ticket, leg) for ticket, leg in older or ()])

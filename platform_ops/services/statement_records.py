@@ -29,7 +29,8 @@ def orders_of(*, statement: Statement, account: TradingAccount, zone: ServerZone
     )
     for ticket, lots, price in deals.values_list("order_ticket", "volume_lots", "price"):
         volume, amount = paid.get(ticket, (Decimal(0), Decimal(0)))
-        paid[ticket] = (volume + lots, amount + lots * price)
+        if price is not None:
+            paid[ticket] = (volume + lots, amount + lots * price)
     return [
         GatewayOrder(
             ticket=order.ticket,
