@@ -24,6 +24,9 @@ from platform_ops.events import ACCOUNT_ASSIGNED, SYMBOL_MAPPED
 from platform_ops.rules.specifications import FIELDS
 from platform_ops.services.specifications import read_specification
 
+PLACES_OF_A_LEVEL = 10_000
+"""Positions that the rules of one level take up: one for each symbol group, and the last one for all symbols."""
+
 
 def moment(text: str) -> datetime | None:
     """A staged moment."""
@@ -194,12 +197,19 @@ def _rule(run: Run, row: Row, ids: Ids) -> dict[str, Any] | None:
         return None
     return {
         "version_id": version,
-        "kind": "per_lot",
+        "basis": "per_lot",
+        "position": _place_of_rule(int(row["level"]), group),
+        "pays_close_by": True,
         "symbol_group_id": group,
         "level": int(row["level"]),
-        "amount_per_lot": _number(row["amount_per_lot"]),
+        "rate": _number(row["amount_per_lot"]),
         "currency": row["currency"],
     }
+
+
+def _place_of_rule(level: int, group: int | None) -> int:
+    """Rules for a symbol group come before the one for all symbols, whatever the order of the file."""
+    return level * PLACES_OF_A_LEVEL + (PLACES_OF_A_LEVEL - 1 if group is None else group % (PLACES_OF_A_LEVEL - 1))
 
 
 def _agreement(run: Run, row: Row, ids: Ids) -> dict[str, Any] | None:
@@ -288,7 +298,7 @@ TARGETS: dict[str, Target] = {
         created=_open_partner_accounts,
     ),
     "plans": Target("ib.Plan", _plan),
-    "plan_rules": Target("ib.PlanRule", _rule, frozen=frozenset({"amount_per_lot", "currency"})),
+    "plan_rules": Target("ib.PlanRule", _rule, frozen=frozenset({"rate", "currency"})),
     "accounts": Target(
         "platform_ops.TradingAccount",
         _account,

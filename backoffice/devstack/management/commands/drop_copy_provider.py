@@ -19,7 +19,9 @@ DEFAULT_PORT = 8446
 class Command(BaseCommand):
     """`drop_copy_provider [--port N] [--folder PATH]`: the demo's provider, telling its executions over FIX."""
 
-    help = "Serves the demo's liquidity provider as a simulation that speaks FIX 4.4, until SIGTERM. Not for production."
+    help = (
+        "Serves the demo's liquidity provider as a simulation that speaks FIX 4.4, until SIGTERM. Not for production."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Where it listens (orders on the port after it) and where it keeps its memory."""
