@@ -85,7 +85,7 @@ class PeriodLinesPage(PortalTablePage):
         partner = selectors.own_partner(actor=actor)
         newest = period_lines.balances_of_losses(actor=actor, partner=partner).first()
         files = format_html(
-            '<a class="bo-link" href="?export=csv">CSV</a> <a class="bo-link" href="?export=xlsx">XLSX</a>'
+            '<a class="bo-link" href="?export={}">CSV</a> <a class="bo-link" href="?export={}">XLSX</a>', "csv", "xlsx"
         )
         if newest is None or not newest.closing:
             return [("As a file", files)]
