@@ -19,6 +19,7 @@ _LEDGER = 7_401_003
 _TREE = 7_401_004
 _PARTITIONS = 7_401_005
 _PERIODS = 7_401_007
+_ORDERED = 7_401_008
 
 DAY_LOCKS = 256
 """Days share this many locks, so that a statement over ten years does not fill the table of locks."""
@@ -75,6 +76,11 @@ def lock_partitions() -> None:
 def lock_partner_periods(partner_id: int) -> None:
     """One settlement of a partner's periods at a time. Taken before the ledger's locks and after no other."""
     _exclusive(_PERIODS, partner_id % PERIOD_LOCKS)
+
+
+def lock_ordered_trades(partner_id: int) -> None:
+    """One settlement of a partner's trades by the period at a time. Taken after the days."""
+    _exclusive(_ORDERED, partner_id % PERIOD_LOCKS)
 
 
 def lock_partner(partner_id: int) -> Partner | None:

@@ -225,6 +225,19 @@ class LineFacts:
     booked_before: Decimal
     amount: Decimal
     cause: str
+    basis: str = "per_lot"
+    component: str = "main"
+    factor: Decimal | None = None
+    tier_before: Decimal | None = None
+    cap_left: Decimal | None = None
+    rounding_mode: str = "half_up"
+    rounding_stage: str = "line"
+    decimals: int | None = None
+    card_rate: Decimal | None = None
+    weight: Decimal = Decimal(1)
+    tiers: tuple[tuple[Decimal, Decimal], ...] = ()
+    is_paid: bool = True
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

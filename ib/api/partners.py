@@ -26,8 +26,8 @@ from backoffice.ui.api_fields import (
 from backoffice.ui.api_registry import register_endpoint, register_router
 from backoffice.ui.api_views import ApiView, Call, ReasonSerializer, ScopedReadOnlyViewSet, StrictSerializer, use_case
 from ib import selectors
-from ib.models import Agreement, ClientReferral, Partner, Plan
-from ib.services import partners, plans, referrals
+from ib.models import Agreement, ClientReferral, NegotiatedRate, Partner, PartnerRank, Plan
+from ib.services import agreed_rates, partners, plans, referrals
 
 VIEW = "ib.view_partners"
 MANAGE = "ib.manage_partners"
@@ -69,6 +69,7 @@ class PartnerSerializer(serializers.ModelSerializer[Partner]):
             "country",
             "currency",
             "status",
+            "kind",
             "login",
             "created_at",
         ]
@@ -102,6 +103,68 @@ class SignAgreementSerializer(StrictSerializer):
     """The plan that binds a partner from a moment on."""
 
     plan = VisibleField(slug_field="id", queryset=Plan.objects.all())
+    valid_from = MomentField()
+    reason = serializers.CharField(max_length=500, allow_blank=True, default="")
+
+
+class GiveRankSerializer(ReasonSerializer):
+    """The rank that a partner holds from a moment on, until an end if there is one."""
+
+    rank = serializers.SlugField(max_length=40)
+    valid_from = MomentField()
+    until = MomentField(allow_null=True, default=None)
+
+
+class RankSerializer(serializers.ModelSerializer[PartnerRank]):
+    """A rank that a partner holds, in a span of time."""
+
+    partner = code_of("partner.reference")
+    validity = serializers.SerializerMethodField()
+
+    class Meta:
+        model = PartnerRank
+        fields = ["id", "partner", "rank", "validity", "source", "reason"]
+        read_only_fields = fields
+
+    @extend_schema_field(ValiditySerializer)
+    def get_validity(self, row: PartnerRank) -> Any:
+        """From when to when."""
+        return ValiditySerializer().to_representation(row.validity)
+
+
+class AgreeRateSerializer(StrictSerializer):
+    """A rate, or percent of the rate of the partner above, instead of the plan's. Exactly one of both."""
+
+    component = serializers.SlugField(max_length=40, default="main")
+    rate = AmountField(allow_null=True, default=None)
+    allocation_percent = AmountField(allow_null=True, default=None)
+    valid_from = MomentField()
+    reason = serializers.CharField(max_length=500, allow_blank=True, default="")
+
+
+class AgreedRateSerializer(serializers.ModelSerializer[NegotiatedRate]):
+    """A rate agreed on, in a span of time."""
+
+    partner = code_of("partner.reference")
+    validity = serializers.SerializerMethodField()
+
+    class Meta:
+        model = NegotiatedRate
+        fields = ["id", "partner", "component", "rate", "allocation_percent", "validity"]
+        read_only_fields = fields
+
+    @extend_schema_field(ValiditySerializer)
+    def get_validity(self, row: NegotiatedRate) -> Any:
+        """From when to when."""
+        return ValiditySerializer().to_representation(row.validity)
+
+
+class GrantRebateSerializer(StrictSerializer):
+    """A client of the partner gets percent of what the partner earns on its trades."""
+
+    client = VisibleField(slug_field="reference", queryset=apps.get_model("crm", "Client")._default_manager.all())
+    percent = AmountField()
+    component = serializers.SlugField(max_length=40, default="main")
     valid_from = MomentField()
     reason = serializers.CharField(max_length=500, allow_blank=True, default="")
 
@@ -190,6 +253,47 @@ class PartnerViewSet(ScopedReadOnlyViewSet):
     def link_login(self, call: Call) -> Partner:
         """The partner with its login."""
         return partners.link_partner_login(partner_id=call.target.pk, user_id=call.data["user"].pk, actor=call.actor)
+
+    @use_case(
+        capability=MANAGE,
+        input=GiveRankSerializer,
+        output=RankSerializer,
+        status=201,
+        route="rank",
+        operation_id="partners_give_rank",
+        description="The partner holds a rank from a moment on; an earlier rank ends then.",
+    )
+    def give_rank(self, call: Call) -> PartnerRank:
+        """The rank."""
+        return agreed_rates.give_rank(partner_id=call.target.pk, actor=call.actor, **call.data)
+
+    @use_case(
+        capability=MANAGE,
+        input=AgreeRateSerializer,
+        output=AgreedRateSerializer,
+        status=201,
+        route="agree-rate",
+        operation_id="partners_agree_rate",
+        description="The partner gets a rate of its own, out of the rate of the partner above and never more than it.",
+    )
+    def agree_rate(self, call: Call) -> NegotiatedRate:
+        """The rate."""
+        return agreed_rates.agree_rate(partner_id=call.target.pk, actor=call.actor, **call.data)
+
+    @use_case(
+        capability=MANAGE,
+        input=GrantRebateSerializer,
+        output=PartnerSerializer,
+        status=201,
+        route="rebates",
+        operation_id="partners_grant_rebate",
+        description="A client of the partner gets a part of what the partner earns on its trades, from a moment on.",
+    )
+    def grant_rebate(self, call: Call) -> Partner:
+        """The node of the client."""
+        given = dict(call.data)
+        client = given.pop("client")
+        return agreed_rates.grant_rebate(client_id=client.pk, introducer_id=call.target.pk, actor=call.actor, **given)
 
     @use_case(
         capability=MANAGE,

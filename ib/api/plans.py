@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from django.apps import apps
@@ -13,10 +14,12 @@ from backoffice.ui.api_fields import AmountField, CurrencyField, ValiditySeriali
 from backoffice.ui.api_registry import register_router
 from backoffice.ui.api_views import Call, ScopedReadOnlyViewSet, ScopedViewSet, StrictSerializer, use_case
 from ib.models import Plan, PlanRule, PlanTier, PlanVersion
+from ib.models.plans import CarryOver, RoundingMode, RoundingStage
 from ib.rules.sentences import TERM_FIELDS
 from ib.services import plans
-from ib.types import RuleTerms
+from ib.types import RuleTerms, VersionTerms
 
+TERMS = [field.name for field in fields(VersionTerms)]
 VIEW = "ib.view_plans"
 MANAGE = "ib.manage_plans"
 
@@ -80,10 +83,11 @@ class VersionSerializer(serializers.ModelSerializer[PlanVersion]):
     plan = code_of("plan.code")
     validity = serializers.SerializerMethodField()
     rules = RuleSerializer(many=True, read_only=True)
+    ranks = serializers.SlugRelatedField[Any](slug_field="code", many=True, read_only=True)
 
     class Meta:
         model = PlanVersion
-        fields = ["id", "plan", "number", "state", "validity", "published_at", "published_by", "rules"]
+        fields = ["id", "plan", "number", "state", "validity", "published_at", "published_by", *TERMS, "ranks", "rules"]
         read_only_fields = fields
 
     @extend_schema_field(ValiditySerializer)
@@ -216,6 +220,36 @@ class PlanViewSet(ScopedReadOnlyViewSet):
         return plans.draft_version(plan_id=call.target.pk, actor=call.actor)
 
 
+class VersionTermsSerializer(StrictSerializer):
+    """How a draft treats money, and how far up it pays. What is left out is as usual."""
+
+    reward_currency = CurrencyField(default="", allow_blank=True)
+    rounding_stage = serializers.ChoiceField(choices=RoundingStage.choices, default=RoundingStage.LINE)
+    rounding_mode = serializers.ChoiceField(choices=RoundingMode.choices, default=RoundingMode.HALF_UP)
+    rounding_decimals = serializers.IntegerField(min_value=0, max_value=8, allow_null=True, default=None)
+    depth_limit = serializers.IntegerField(min_value=1, max_value=100, allow_null=True, default=None)
+    pays_own_trades = serializers.BooleanField(default=False)
+    maximum_share_of_revenue = AmountField(allow_null=True, default=None)
+    carry_over = serializers.ChoiceField(choices=CarryOver.choices, default=CarryOver.NONE)
+    carry_cap = AmountField(allow_null=True, default=None)
+    carry_reset_months = serializers.IntegerField(min_value=1, max_value=1200, allow_null=True, default=None)
+
+
+class NewRankSerializer(StrictSerializer):
+    """A rank to add to a draft, above those that it has."""
+
+    code = serializers.SlugField(max_length=40)
+    name = serializers.CharField(max_length=80)
+
+
+class WeightSerializer(StrictSerializer):
+    """By how much volume in a symbol group, or of an account group, counts. Exactly one of both."""
+
+    symbol_group = VisibleField(slug_field="code", queryset=_rows_of("SymbolGroup"), allow_null=True, default=None)
+    account_group = VisibleField(slug_field="id", queryset=_rows_of("AccountGroup"), allow_null=True, default=None)
+    weight = AmountField()
+
+
 class VersionFilter(filters.FilterSet):
     """Of which plan."""
 
@@ -234,6 +268,53 @@ class VersionViewSet(ScopedReadOnlyViewSet):
     serializer_class = VersionSerializer
     lookup_value_converter = "int"
     filterset_class = VersionFilter
+
+    @use_case(
+        capability=MANAGE,
+        input=VersionTermsSerializer,
+        output=VersionSerializer,
+        route="terms",
+        operation_id="plan_versions_set_terms",
+        description="How a draft treats money, and how far up it pays.",
+    )
+    def set_terms(self, call: Call) -> PlanVersion:
+        """The draft."""
+        return plans.set_version_terms(version_id=call.target.pk, terms=VersionTerms(**call.data), actor=call.actor)
+
+    @use_case(
+        capability=MANAGE,
+        input=NewRankSerializer,
+        output=VersionSerializer,
+        status=201,
+        route="ranks",
+        operation_id="plan_versions_add_rank",
+        description="Adds a rank to a draft, above those that it has.",
+    )
+    def add_rank(self, call: Call) -> PlanVersion:
+        """The draft."""
+        plans.add_rank(version_id=call.target.pk, actor=call.actor, **call.data)
+        return PlanVersion.objects.get(pk=call.target.pk)
+
+    @use_case(
+        capability=MANAGE,
+        input=WeightSerializer,
+        output=VersionSerializer,
+        route="weights",
+        operation_id="plan_versions_set_weight",
+        description="By how much volume counts in a symbol group, or of an account group.",
+    )
+    def set_weight(self, call: Call) -> PlanVersion:
+        """The draft."""
+        given = dict(call.data)
+        group, account_group = given.pop("symbol_group"), given.pop("account_group")
+        plans.set_weight(
+            version_id=call.target.pk,
+            weight=given["weight"],
+            symbol_group_id=group.pk if group else None,
+            account_group_id=account_group.pk if account_group else None,
+            actor=call.actor,
+        )
+        return PlanVersion.objects.get(pk=call.target.pk)
 
     @use_case(
         capability=MANAGE,

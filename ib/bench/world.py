@@ -171,9 +171,9 @@ WHERE day BETWEEN (%(days)s::date[])[1] - 10 AND (%(days)s::date[])[cardinality(
 """
 
 _PARTNERS = f"""
-INSERT INTO ib_partner (public_id, reference, entity_id, brand_id, name, email, country, currency, status, created_at)
+INSERT INTO ib_partner (public_id, reference, entity_id, brand_id, name, email, country, currency, status, kind, created_at)
 SELECT uuidv7(), 'IB-' || lpad(number::text, 5, '0'), %(entity)s, %(brand)s, 'Partner ' || number, '', 'CY',
-       {CURRENCIES.format("number")}, 'active', %(start)s
+       {CURRENCIES.format("number")}, 'active', 'rebate', %(start)s
 FROM generate_series(1, %(partners)s) AS number ORDER BY number
 """
 
@@ -242,15 +242,21 @@ SELECT %(entity)s, 'bench-' || number, 'Bench ' || number, %(start)s FROM genera
 """
 
 _VERSIONS = """
-INSERT INTO ib_planversion (plan_id, number, state, published_by)
-SELECT plan.id, number, 'draft', '' FROM ib_plan AS plan CROSS JOIN generate_series(1, 2) AS number
+INSERT INTO ib_planversion
+    (plan_id, number, state, published_by, reward_currency, rounding_stage, rounding_mode, pays_own_trades, carry_over)
+SELECT plan.id, number, 'draft', '', '', 'line', 'half_up', false, 'none' FROM ib_plan AS plan CROSS JOIN generate_series(1, 2) AS number
 WHERE number = 1 OR plan.id %% 2 = 0
 """
 
 # For every level a rule for all symbols, and for the lower levels rules of their own for half the groups.
 _RULES = f"""
-INSERT INTO ib_planrule (version_id, position, symbol_group_id, level, rate, currency)
-SELECT version.id, row_number() OVER (PARTITION BY version.id ORDER BY symbol_group.id NULLS LAST, level),
+INSERT INTO ib_planrule
+    (component, basis, distribution, country, campaign, dimension, dimension_value, rank, cumulative, override_of,
+     funded_by, spread_sides, side, only_profitable, pays_close_by, hedged_once, pays_negative_balance,
+     uses_credit_coefficient, tier_measure, tier_mode, tier_window, tier_scope,
+     version_id, position, symbol_group_id, level, rate, currency)
+SELECT 'main', 'per_lot', 'absolute', '', '', '', '', '', false, '', '', '', '', false, true, false, true, false, '', '',
+       '', '', version.id, row_number() OVER (PARTITION BY version.id ORDER BY symbol_group.id NULLS LAST, level),
        symbol_group.id, level,
        round(((8 - level) * (0.5 + {SCHEMA}.chance(version.id * 1000 + coalesce(symbol_group.id, 0) * 10 + level, 31)))::numeric, 2),
        {CURRENCIES.format("version.plan_id")}

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import EXACT, round_decimal
-from ib.rules.amounts import commission
+from ib.rules.amounts import ONE, SHARES, Rounding, product, reward
 from ib.rules.references import money_text, plain
 from ib.types import ExplainedStep, Explanation, LineFacts
 
@@ -16,11 +16,11 @@ def explain(line: LineFacts) -> Explanation:
     target = _target(line)
     amount = target - line.booked_before
     steps = [_trade_step(line), _path_step(line)]
-    if line.rule:
-        steps += [_rule_step(line), _product_step(line)]
+    if line.is_paid:
+        steps += [_rule_step(line), *_lost_step(line), *_tier_step(line), *_factor_step(line), _product_step(line)]
         if line.rate_currency != line.currency:
             steps.append(_conversion_step(line))
-        steps.append(_rounding_step(line, target))
+        steps += [_rounding_step(line, _uncapped(line)), *_cap_step(line, target)]
     else:
         steps.append(
             ExplainedStep(
@@ -46,9 +46,27 @@ def explain(line: LineFacts) -> Explanation:
 
 
 def _target(line: LineFacts) -> Decimal:
-    if not line.rule:
+    if not line.is_paid:
         return round_decimal(Decimal(0), Currency.of(line.currency).digits)
-    return commission(lots=line.quantity, amount_per_lot=line.rate, fx_rate=line.fx_rate, currency=line.currency)
+    return _reward(line, line.cap_left)
+
+
+def _uncapped(line: LineFacts) -> Decimal:
+    return _reward(line, None)
+
+
+def _reward(line: LineFacts, cap_left: Decimal | None) -> Decimal:
+    digits = Currency.of(line.currency).digits if line.decimals is None else line.decimals
+    return reward(
+        basis=line.basis,
+        quantity=line.quantity,
+        factor=line.factor if line.factor is not None else ONE,
+        rate=line.rate,
+        fx_rate=line.fx_rate,
+        rate_digits=Currency.of(line.rate_currency).digits,
+        rounding=Rounding(digits, line.rounding_mode, line.rounding_stage),
+        cap_left=cap_left,
+    )
 
 
 def _trade_step(line: LineFacts) -> ExplainedStep:
@@ -70,35 +88,102 @@ def _path_step(line: LineFacts) -> ExplainedStep:
     return ExplainedStep("The way to the partner", text, f"level {line.level}")
 
 
+QUANTITIES = {
+    "per_lot": "lots",
+    "points": "a point of these lots",
+    "spread_share": "spread",
+    "markup_share": "mark-up",
+    "platform_commission_share": "commission",
+    "notional_per_million": "millions of turnover",
+    "client_profit_share": "profit",
+}
+
+
+def _rate_text(line: LineFacts) -> str:
+    rate = plain(round_decimal(line.rate, 10))
+    if line.basis in SHARES:
+        return f"{rate} %"
+    if line.basis == "points":
+        return f"{rate} points"
+    unit = "lot" if line.basis == "per_lot" else "million"
+    return f"{rate} {line.rate_currency} per {unit}"
+
+
 def _rule_step(line: LineFacts) -> ExplainedStep:
-    text = f"{line.plan}, version {line.plan_version}: {line.rule}."
-    return ExplainedStep("The rule", text, f"{plain(line.rate)} {line.rate_currency} per lot")
+    if line.rule:
+        text = f"{line.plan}, version {line.plan_version}: {line.rule}."
+    else:
+        text = f"A rate agreed on, out of the rate of the partner above ({line.plan}, version {line.plan_version})."
+    if line.card_rate is not None and line.tier_before is None:
+        text += f" Left after what others on the way get: {_rate_text(line)}." if line.card_rate != line.rate else ""
+    return ExplainedStep("The rule", text, _rate_text(line))
+
+
+def _lost_step(line: LineFacts) -> list[ExplainedStep]:
+    return [ExplainedStep("Rules that do not pay", "; ".join(line.lost) + ".")] if line.lost else []
+
+
+def _tier_step(line: LineFacts) -> list[ExplainedStep]:
+    if line.tier_before is None:
+        return []
+    steps = ", ".join(f"{plain(rate)} from {plain(start)}" for start, rate in line.tiers)
+    text = f"The measure stood at {plain(line.tier_before)}; the tiers are {steps}."
+    return [ExplainedStep("Tier", text, _rate_text(line))]
+
+
+def _factor_step(line: LineFacts) -> list[ExplainedStep]:
+    if line.factor is None:
+        return []
+    weighed = f" Volume here counts {plain(line.weight)}." if line.weight != 1 else ""
+    text = f"Of what was measured a part counts, by weight, hedging, spread at the time or credit.{weighed}"
+    return [ExplainedStep("What counts", text, f"× {plain(line.factor)}")]
+
+
+def _product(line: LineFacts) -> Decimal:
+    factor = line.factor if line.factor is not None else ONE
+    return product(basis=line.basis, quantity=line.quantity, rate=line.rate, factor=factor)
 
 
 def _product_step(line: LineFacts) -> ExplainedStep:
-    product = EXACT.multiply(line.quantity, line.rate)
-    text = f"{plain(line.quantity)} lots × {plain(line.rate)} {line.rate_currency}"
-    return ExplainedStep("Volume times rate", text, f"{plain(product)} {line.rate_currency}")
+    counted = f" × {plain(line.factor)}" if line.factor is not None else ""
+    money = f" {line.rate_currency}" if line.basis in SHARES or line.basis == "points" else ""
+    rate = f"{plain(round_decimal(line.rate, 10))} {line.rate_currency}" if not money else _rate_text(line)
+    text = f"{plain(line.quantity)}{money} {QUANTITIES[line.basis]}{counted} × {rate}"
+    title = "Volume times rate" if line.basis == "per_lot" else "What was measured times rate"
+    return ExplainedStep(title, text, f"{plain(round_decimal(_product(line), 10))} {line.rate_currency}")
+
+
+def _cap_step(line: LineFacts, target: Decimal) -> list[ExplainedStep]:
+    if line.cap_left is None:
+        return []
+    text = f"The narrowest cap had {plain(line.cap_left)} {line.currency} left before this trade."
+    return [ExplainedStep("Cap", text, _money(target, line))]
 
 
 def _conversion_step(line: LineFacts) -> ExplainedStep:
-    product = EXACT.multiply(EXACT.multiply(line.quantity, line.rate), line.fx_rate)
+    converted = EXACT.multiply(_product(line), line.fx_rate)
     fixed = f" of {line.fx_date:%Y-%m-%d}" if line.fx_date else ""
     shown = plain(round_decimal(line.fx_rate, 10)) if line.fx_rate >= Decimal("0.001") else plain(line.fx_rate)
     text = f"1 {line.rate_currency} = {shown} {line.currency}, {line.fx_source} reference rate{fixed}."
-    return ExplainedStep("Conversion", text, f"{plain(round_decimal(product, 10))} {line.currency}")
+    return ExplainedStep("Conversion", text, f"{plain(round_decimal(converted, 10))} {line.currency}")
+
+
+MODES = {"half_up": "a half away from zero", "half_even": "a half to the even digit", "down": "towards zero"}
 
 
 def _rounding_step(line: LineFacts, target: Decimal) -> ExplainedStep:
-    digits = Currency.of(line.currency).digits
+    digits = Currency.of(line.currency).digits if line.decimals is None else line.decimals
     places = "whole units" if digits == 0 else f"{digits} decimal places"
-    return ExplainedStep("Rounding", f"Once, to {places}, a half away from zero.", _money(target, line))
+    when = "After each step" if line.rounding_stage == "step" else "Once"
+    return ExplainedStep("Rounding", f"{when}, to {places}, {MODES[line.rounding_mode]}.", _money(target, line))
 
 
 CAUSES = {
     "range": "at the settlement of the day",
     "batch": "as the trade came in",
     "card": "after a change of tree, agreement or plan",
+    "trades": "when the month's trades were valued in their order",
+    "account_class": "after an account's group, type, country or campaign changed",
     "referral": "after the client's introducer changed",
     "referral_end": "after the client's introduction ended",
     "symbol_mapped": "after the symbol was mapped",

@@ -52,11 +52,9 @@ class VersionRules:
 
     @property
     def parts(self) -> dict[str, int]:
-        """The number of each component, by its first rule's position."""
-        first: dict[str, int] = {}
-        for rule in self.rules:
-            first[rule.component] = min(first.get(rule.component, rule.position), rule.position)
-        return {name: number for number, name in enumerate(sorted(first, key=lambda name: (first[name], name)))}
+        """The number of each component: the main one first, the others by name."""
+        first = {rule.component for rule in self.rules}
+        return {name: number for number, name in enumerate(sorted(first, key=lambda name: (name != "main", name)))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the desk shows. Every function takes the actor and answers only for rows behind the access door."""
 
 from ib.selectors.commissions import MAXIMUM_LINES, commission_by, latest_day, own_lines, staff_lines
-from ib.selectors.coverage import coverage, uncovered_trades
+from ib.selectors.coverage import coverage, partners_excluded, uncovered_trades
 from ib.selectors.explaining import explain_line, find_line
 from ib.selectors.partners import balances_of, clients_of, own_partner, partner_of_login, subtree, tree_of_entities
 
@@ -17,6 +17,7 @@ __all__ = [
     "own_lines",
     "own_partner",
     "partner_of_login",
+    "partners_excluded",
     "staff_lines",
     "subtree",
     "tree_of_entities",

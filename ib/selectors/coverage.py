@@ -12,14 +12,18 @@ from backoffice.core.types import Actor
 from ib.engine import booking
 from ib.engine.card.building import CardFacts
 from ib.engine.fx import FX_TABLE
+from ib.engine.ordered import month_of
 from ib.engine.target import (
     CONVERSION,
+    STAGE_ONE,
     Scope,
     difference_select,
     measured_select,
     parameters_of,
     scope_of_day,
 )
+from ib.models import RateCardVersion
+from ib.services import ordered
 from ib.services.card import ensure_current_card, facts_of_card
 from ib.services.quarantine import held_trades
 from ib.services.settlement import days_to_settle
@@ -79,11 +83,15 @@ def _fate_table(scope: Scope, facts: CardFacts) -> str:
     fate AS (
         SELECT t.id AS trade_id, t.ticket,
                CASE WHEN t.id = ANY(%(set_aside)s) THEN 'excluded'
+                    WHEN t.id = ANY(%(unsettled)s) THEN 'unmatched'
+                    WHEN difference.trade_id IS NULL AND due.beneficiaries > 0 AND t.id = ANY(%(worthless)s) THEN 'excluded'
                     WHEN difference.trade_id IS NOT NULL AND NOT difference.waits THEN 'unmatched'
                     WHEN difference.trade_id IS NULL AND due.valued = due.beneficiaries AND due.beneficiaries > 0 THEN 'paid'
                     ELSE 'excluded' END AS status,
                CASE WHEN t.id = ANY(%(set_aside)s) THEN 'set_aside'
+                    WHEN t.id = ANY(%(unsettled)s) THEN NULL
                     WHEN difference.trade_id IS NOT NULL THEN CASE WHEN difference.waits THEN 'account_frozen' END
+                    WHEN due.beneficiaries > 0 AND t.id = ANY(%(worthless)s) THEN 'hedged'
                     WHEN due.valued = due.beneficiaries AND due.beneficiaries > 0 THEN NULL
                     WHEN t.is_cancelled THEN 'cancelled'
                     WHEN account.is_demo THEN 'demo_account'
@@ -113,6 +121,7 @@ def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | No
     held = held_trades([day])
     scope = scope_of_day(day, held=held)
     facts = facts_of_card(card)
+    unsettled, worthless = _by_month(day, card)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM platform_ops_trade WHERE business_day = %s", [day])
         booking.pin_plan(cursor.fetchone()[0])
@@ -122,6 +131,8 @@ def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | No
                 **parameters_of(scope, facts),
                 **(parameters or {}),
                 "set_aside": held,
+                "unsettled": unsettled,
+                "worthless": worthless,
                 "every_entity": actor.is_system,
                 "entities": sorted(actor.entity_ids),
             },
@@ -129,3 +140,54 @@ def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | No
         rows = list(cursor.fetchall())
     booking.free_plan()
     return rows
+
+
+def _by_month(day: date, card: RateCardVersion) -> tuple[list[int], list[int]]:
+    """Of the day's trades that are valued in their order: those whose booking differs, and those that pay nobody at all."""
+    if "periods" not in card.traits:
+        return [], []
+    facts, period = facts_of_card(card), month_of(day)
+    unsettled: set[int] = set()
+    excluded: set[int] = set()
+    paid: set[int] = set()
+    for partner_id in ordered.partners_of_month(period):
+        found = ordered.value_month(partner_id=partner_id, period=period, facts=facts)
+        excluded |= {trade_id for trade_id, _ in found.exclusions}
+        paid |= {item.trade.trade_id for item in found.valued if not item.exclusion}
+        rows = ordered.difference_rows(partner_id=partner_id, period=period, card=card)
+        unsettled |= {row["trade_id"] for row in rows if row["day"] == day}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT measured.trade_id FROM ({measured_select(scope_of_day(day), facts, stage=STAGE_ONE)}) AS measured"  # noqa: S608 - own text
+            " WHERE measured.exclusion IS NULL",
+            {"named_symbols": list(facts.symbols), "day": day},
+        )
+        paid |= {row[0] for row in cursor.fetchall()}
+    return sorted(unsettled), sorted(excluded - paid)
+
+
+_EXCLUDED_PARTNERS = """
+WITH {fx}
+SELECT partner.reference, measured.exclusion, count(*)
+FROM ({measured}) AS measured JOIN ib_partner AS partner ON partner.id = measured.beneficiary_id
+WHERE measured.exclusion IS NOT NULL AND (%(every_entity)s OR partner.entity_id = ANY(%(entities)s::bigint[]))
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+def partners_excluded(*, actor: Actor, day: date) -> list[tuple[str, Exclusion, int]]:
+    """By partner, why trades of a day that a rule of theirs is for do not count, and how many. Others may be paid for them."""
+    authorise(actor, "ib.view_commissions")
+    card = ensure_current_card(actor=Actor.system("ib.coverage"))
+    facts, scope = facts_of_card(card), scope_of_day(day)
+    sql = _EXCLUDED_PARTNERS.format(fx=FX_TABLE, measured=measured_select(scope, facts))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql,
+            {
+                **parameters_of(scope, facts),
+                "every_entity": actor.is_system,
+                "entities": sorted(actor.entity_ids),
+            },
+        )
+        return [(reference, Exclusion(reason), trades) for reference, reason, trades in cursor.fetchall()]

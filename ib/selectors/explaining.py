@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import connection
 
 from backoffice.core.access import get_visible
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import NotFound
-from ib.models import CommissionLine, Partner, PlanRule
+from ib.engine.card.chains import chain_at
+from ib.models import AccountClass, CommissionLine, Partner, PlanRule, PlanTier
 from ib.rules import explain, parse_line_reference
+from ib.rules.rates import TradeClass, lost_rules
 from ib.types import Explanation, LineFacts
 
 _LINE_FACTS = """
 SELECT line.level, line.quantity, line.rate, line.rate_currency, line.fx_rate, line.fx_date, line.currency,
-       line.target, line.amount, line.booked_day, line.rule_id,
+       line.target, line.amount, line.booked_day, line.rule_id, line.factor, line.tier_before, line.cap_left,
+       line.card_entry_id IS NOT NULL AS is_paid, coalesce(card.basis, 'per_lot') AS basis,
+       coalesce(card.component, 'main') AS component, coalesce(card.rounding_mode, 'half_up') AS rounding_mode,
+       coalesce(card.rounding_stage, 'line') AS rounding_stage, card.reward_digits AS decimals,
+       terms.rate AS card_rate, coalesce(card.weight, 1) AS weight, card.terms_rule_id, card.direct_partner_id,
+       card.symbol_id, card.symbol_group_id, card.account_class_id,
        coalesce((SELECT sum(earlier.amount) FROM ib_commissionline AS earlier
                  WHERE earlier.partner_id = line.partner_id AND earlier.trade_id = line.trade_id
                    AND earlier.day = line.day AND earlier.part = line.part AND earlier.seq < line.seq), 0) AS booked_before,
@@ -31,7 +40,8 @@ LEFT JOIN platform_ops_symbol AS symbol ON symbol.id = server_symbol.symbol_id
 LEFT JOIN platform_ops_symbolgroup AS symbol_group ON symbol_group.id = symbol.group_id
 LEFT JOIN ib_ratecardentry AS card ON card.id = line.card_entry_id
 LEFT JOIN ib_planrule AS rule ON rule.id = line.rule_id
-LEFT JOIN ib_planversion AS version ON version.id = rule.version_id
+LEFT JOIN ib_planrule AS terms ON terms.id = card.terms_rule_id
+LEFT JOIN ib_planversion AS version ON version.id = coalesce(rule.version_id, terms.version_id)
 LEFT JOIN ib_plan AS plan ON plan.id = version.plan_id
 WHERE (line.partner_id, line.trade_id, line.part, line.seq, line.day) = (%s, %s, %s, %s, %s)
 """
@@ -56,16 +66,37 @@ def explain_line(*, actor: Actor, reference: str) -> tuple[LineFacts, Explanatio
         names = [column.name for column in cursor.description]
         found = dict(zip(names, cursor.fetchone(), strict=True))
     rule_id, path = found.pop("rule_id"), found.pop("path")
-    rule = PlanRule.objects.select_related("symbol_group").filter(pk=rule_id).first()
+    terms_id, direct = found.pop("terms_rule_id"), found.pop("direct_partner_id")
+    place = [found.pop(name) for name in ("symbol_id", "symbol_group_id", "account_class_id")]
+    rule = PlanRule.objects.select_related(*_RELATED).filter(pk=rule_id).first()
+    tiers = PlanTier.objects.filter(rule_id=terms_id).order_by("from_value").values_list("from_value", "rate")
     facts = LineFacts(
         reference=line.reference,
         day=line.day,
         fx_source="ECB",
         rule=str(rule) if rule else "",
         path=_names_on(path or []),
+        tiers=tuple(tiers),
+        lost=_lost(path or [], found["closed_at"], place, is_own=(direct or 0) < 0) if direct is not None else (),
         **found,
     )
     return facts, explain(facts)
+
+
+_RELATED = ("symbol", "symbol_group", "account_group", "account_type")
+MAXIMUM_LOST = 50
+"""Rules that an explanation names as losing."""
+
+
+def _lost(path: list[int], at: datetime, place: list[int], *, is_own: bool) -> tuple[str, ...]:
+    """The rules of the beneficiary's plan that do not pay for the trade, and why: the chain as of the trade's time."""
+    symbol_id, group_id, class_id = place
+    account_class = AccountClass.objects.filter(pk=class_id).first()
+    attributes = frozenset((name, value) for name, value in account_class.attributes) if account_class else frozenset()
+    found = lost_rules(chain_at(path, at, is_own=is_own), TradeClass(symbol_id, group_id, attributes))
+    lost = [item for item in found if item.index == len(path) - 1][:MAXIMUM_LOST]
+    rules = PlanRule.objects.select_related(*_RELATED).in_bulk([item.rule_id for item in lost])
+    return tuple(f"{rules[item.rule_id]}: {item.why}" for item in lost)
 
 
 def _names_on(path: list[int]) -> tuple[str, ...]:

@@ -31,16 +31,25 @@ def register_partner(
     email: str = "",
     country: str = "",
     user_id: int | None = None,
+    kind: str = Partner.Kind.REBATE,
+    client_id: int | None = None,
 ) -> Partner:
-    """A new active partner with its three ledger accounts: accrued, payable and wallet, in the partner's currency."""
+    """A new active partner with its three ledger accounts: accrued, payable and wallet, in the partner's currency.
+
+    *client_id* is the client that the partner is; one of kind trader is always a client.
+    """
     authorise(actor, "ib.manage_partners")
     if not name.strip():
         raise InvalidInput("A partner needs a name.", field="name")
     entity = get_visible(LegalEntity.objects.all(), actor, pk=entity_id)
     if not Brand.objects.filter(pk=brand_id, entity=entity).exists():
         raise InvalidInput("The brand is not one of this legal entity.", field="brand_id", value=brand_id)
+    if kind not in Partner.Kind.values or (kind == Partner.Kind.TRADER and client_id is None):
+        raise InvalidInput("No such kind of partner, or a client with a rebate without the client.", field="kind")
     partner = Partner.objects.create(
         reference=_next_reference(),
+        kind=kind,
+        client_id=client_id,
         entity=entity,
         brand_id=brand_id,
         name=name.strip(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -10,8 +11,10 @@ from django.db import connection, transaction
 from backoffice.core.access import authorise
 from backoffice.core.types import Actor
 from ib.engine import booking
+from ib.engine.ordered import month_of
 from ib.engine.target import Scope, difference_select, parameters_of, scope_of_day
 from ib.models import RateCardVersion
+from ib.services import ordered
 from ib.services.card import ensure_current_card, facts_of_card
 from ib.services.quarantine import held_trades
 from ib.services.settlement import days_to_settle
@@ -65,7 +68,20 @@ def prove_range(*, from_day: date, to_day: date, actor: Actor) -> ProofResult:
         day_trades, day_lines, found = _prove_day(day, card)
         trades, lines, count = trades + day_trades, lines + day_lines, count + len(found)
         rows += found[: MAXIMUM_ROWS - len(rows)]
+    for found in _months(days, card):
+        count += len(found)
+        rows += found[: MAXIMUM_ROWS - len(rows)]
     return ProofResult(trades=trades, lines=lines, rows=tuple(rows), count=count)
+
+
+def _months(days: Iterable[date], card: RateCardVersion) -> Iterator[list[dict[str, Any]]]:
+    """What settling the partners' months that the days belong to would book now."""
+    if "periods" not in card.traits:
+        return
+    for period in sorted({month_of(day) for day in days}):
+        for partner_id in ordered.partners_of_month(period):
+            with transaction.atomic():
+                yield [_said(row) for row in ordered.difference_rows(partner_id=partner_id, period=period, card=card)]
 
 
 @transaction.atomic
@@ -86,19 +102,20 @@ def differences(scope: Scope, card: RateCardVersion) -> list[dict[str, Any]]:
     """What settling the scope would book now: target, booked and difference by trade and partner."""
     facts = facts_of_card(card)
     rows = _rows(difference_select(scope, facts), parameters_of(scope, facts))
-    return [
-        {
-            "problem": "difference",
-            "partner_id": row["partner_id"],
-            "trade_id": row["trade_id"],
-            "day": row["day"],
-            "expected": row["target"],
-            "booked": row["target"] - row["amount"],
-            "difference": row["amount"],
-            "currency": row["currency"],
-        }
-        for row in rows
-    ]
+    return [_said(row) for row in rows]
+
+
+def _said(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "problem": "difference",
+        "partner_id": row["partner_id"],
+        "trade_id": row["trade_id"],
+        "day": row["day"],
+        "expected": row["target"],
+        "booked": row["target"] - row["amount"],
+        "difference": row["amount"],
+        "currency": row["currency"],
+    }
 
 
 def _rows(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

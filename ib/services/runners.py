@@ -8,7 +8,7 @@ from typing import Any
 from backoffice.core.models import Job
 from backoffice.core.services import jobs
 from backoffice.core.types import Actor
-from ib.services import settlement
+from ib.services import ordered, settlement
 from ib.services.shards import RESETTLE_DAY, SETTLE_BATCH, SETTLE_DAY
 
 
@@ -39,3 +39,4 @@ def register() -> None:
     jobs.register_runner(SETTLE_BATCH, run_batch_job)
     jobs.register_runner(SETTLE_DAY, run_day_job)
     jobs.register_runner(RESETTLE_DAY, run_day_job)
+    jobs.register_runner(ordered.SETTLE_ORDERED, ordered.run_due_job)

@@ -17,8 +17,10 @@ from backoffice.kernel.business_day import business_day_of, day_bounds, previous
 from ib.engine import booking
 from ib.engine.card.building import Built, CardFacts, build_card
 from ib.engine.fx import FX_TABLE
+from ib.engine.ordered import month_of
 from ib.engine.target import Scope, parameters_of, target_select
-from ib.services import quarantine
+from ib.rules.ordered import Valued
+from ib.services import ordered, quarantine
 from ib.services.settlement import MAXIMUM_DAYS, days_to_settle
 
 PREVIEW_BUSINESS_DAYS = 20
@@ -123,7 +125,38 @@ def _sums(days: Sequence[date], now: CardFacts, then: CardFacts) -> list[Partner
         cursor.execute(statement, parameters)
         found = [PartnerEffect(*row) for row in cursor.fetchall()]
     booking.free_plan()
-    return found
+    return _with_months(found, days, now, then)
+
+
+def _with_months(
+    found: list[PartnerEffect], days: Sequence[date], now: CardFacts, then: CardFacts
+) -> list[PartnerEffect]:
+    """What the days' trades earn in their order, added to what stands for itself. Whole months are valued for it."""
+    if not (now.has("periods") or then.has("periods")):
+        return found
+    sums = {(item.partner_id, item.currency): [item.now, item.then] for item in found}
+    for place, (card, facts) in enumerate(((_CARD_NOW, now), (_CARD_THEN, then))):
+        for partner_id in _paid_in_order(card):
+            for period in sorted({month_of(day) for day in days}):
+                for item, currency in _valued(partner_id, period, facts, card):
+                    if item.trade.day in days:
+                        sums.setdefault((partner_id, currency), [Decimal(0), Decimal(0)])[place] += item.target
+    return [PartnerEffect(*key, *pair) for key, pair in sorted(sums.items())]
+
+
+def _paid_in_order(card: str) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT entry.beneficiary_id FROM {card} AS entry"  # noqa: S608 - a constant
+            " JOIN ib_what_if_pairs USING (direct_partner_id, symbol_group_id) WHERE entry.needs_period ORDER BY 1"
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _valued(partner_id: int, period: date, facts: CardFacts, card: str) -> list[tuple[Valued, str]]:
+    month = ordered.value_month(partner_id=partner_id, period=period, facts=facts, card=card)
+    currencies = {item.key: item.currency for item in month.candidates}
+    return [(item, currencies[item.trade.trade_id, item.trade.part]) for item in month.valued]
 
 
 def _paid(scope: Scope, card: str, facts: CardFacts) -> str:

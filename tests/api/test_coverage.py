@@ -143,6 +143,8 @@ NOT_ON_THE_API = {
     "ib.services.periods.prove_periods": MACHINERY,
     "ib.services.periods.settle_due": SERVED_OTHERWISE,
     "ib.services.shards": INSIDE,
+    "ib.services.ordered.settle_month": MACHINERY,
+    "ib.services.ordered.settle_due": MACHINERY,
     "ib.services.quarantine.set_aside": INSIDE,
     "risk.services.exposure.recalculate_where_changed": MACHINERY,
 }

@@ -9,7 +9,7 @@ from backoffice.core.models import Brand, LegalEntity
 from crm.models import Client
 from ib.models import CommissionLine, Partner, Plan
 from ib.services import partners, plans, referrals, tree
-from ib.types import RuleTerms
+from ib.types import RuleTerms, VersionTerms
 from platform_ops.models import FxReferenceRate, ServerSymbol, Symbol, SymbolGroup, TradingAccount, TradingServer
 from tests.factories import platform
 from tests.factories.platform import SYSTEM, number
@@ -68,6 +68,36 @@ def publish(plan: Plan, *rules: tuple[SymbolGroup | None, int, str, str], since:
             actor=SYSTEM,
         )
     plans.publish_version(version_id=draft.pk, valid_from=since, actor=SYSTEM)
+
+
+def publish_terms(
+    plan: Plan,
+    *rules: RuleTerms,
+    since: datetime = LONG_AGO,
+    money: VersionTerms | None = None,
+    ranks: tuple[str, ...] = (),
+) -> None:
+    """Publishes a version of the plan with exactly these rules, which say everything themselves."""
+    draft = plans.draft_version(plan_id=plan.pk, actor=SYSTEM)
+    for rule in list(draft.rules.all()):
+        plans.remove_rule(rule_id=rule.pk, actor=SYSTEM)
+    if money is not None:
+        plans.set_version_terms(version_id=draft.pk, terms=money, actor=SYSTEM)
+    for code in ranks:
+        plans.add_rank(version_id=draft.pk, code=code, name=code, actor=SYSTEM)
+    for terms in rules:
+        plans.add_rule(version_id=draft.pk, terms=terms, actor=SYSTEM)
+    plans.publish_version(version_id=draft.pk, valid_from=since, actor=SYSTEM)
+
+
+def make_plan_of(
+    entity: LegalEntity, *rules: RuleTerms, money: VersionTerms | None = None, ranks: tuple[str, ...] = ()
+) -> Plan:
+    """A published plan of rules that say everything themselves."""
+    code = f"plan-{number()}"
+    plan = plans.create_plan(entity_id=entity.pk, code=code, name=code, actor=SYSTEM)
+    publish_terms(plan, *rules, money=money, ranks=ranks)
+    return plan
 
 
 def sign(partner: Partner, plan: Plan, *, since: datetime = LONG_AGO) -> None:

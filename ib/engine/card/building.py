@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
-from ib.engine.card.classes import refresh_classes
+from ib.engine.card.classes import names_accounts, refresh_classes
 from ib.engine.card.compiling import Seen, compile_entries, traits_of
 from ib.engine.card.snapshot import read_snapshot
 from ib.engine.card.tables import CURRENCY_PAIRS, DIGEST, write_build
@@ -78,6 +78,6 @@ def build_card() -> Built:
         groups=list(snapshot.symbol_groups),
         symbols=[symbol for symbol, _ in snapshot.symbols],
         pairs=pairs,
-        traits=traits_of(snapshot, seen),
+        traits=sorted({*traits_of(snapshot, seen), *(["classes"] if names_accounts() else [])}),
         changed_accounts=changed,
     )

@@ -97,6 +97,11 @@ def refresh_classes() -> tuple[list[tuple[int, Attributes]], list[int]]:
     return sorted((number, attributes) for attributes, number in numbers.items()), changed
 
 
+def names_accounts() -> bool:
+    """Whether any rule asks something of accounts; from then on changes of accounts are marked."""
+    return bool(named_attributes())
+
+
 def _class_of(attributes: Attributes) -> int:
     pairs = sorted([list(pair) for pair in attributes])
     key = hashlib.sha256(json.dumps(pairs).encode()).hexdigest()

@@ -106,7 +106,9 @@ def _money_of(
     version_id = version.version_id if version is not None else snapshot.rules[earning.terms.rule_id].version_id
     money = snapshot.money[version_id]
     currency = money.reward_currency or snapshot.partners[path[earning.index]].currency
-    decimals = Currency.of(currency).digits if money.decimals is None else money.decimals
+    # The books take no finer amounts than the currency has.
+    digits = Currency.of(currency).digits
+    decimals = digits if money.decimals is None else min(money.decimals, digits)
     weight = _weight(money, group, attributes)
     return (weight, currency, decimals, money.mode, money.stage, earning.terms.needs_period)
 

@@ -1,0 +1,268 @@
+"""Settlement of trades whose worth depends on the trades before them: by partner and month, under the partner's lock.
+
+A settlement of a batch or a day books what stands for itself, and marks the partners' months that it concerns. Here the
+marked months are valued in the trades' order and compared with the books; only differences are booked. Marks, lines and
+postings are one transaction: a second run books zero, a killed one leaves its marks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from backoffice.core.access import authorise
+from backoffice.core.models import Job
+from backoffice.core.services import jobs
+from backoffice.core.types import Actor
+from backoffice.kernel.ids import uuid7
+from ib.engine import booking, ordered
+from ib.engine.booking import pin_plan
+from ib.engine.card.building import CardFacts
+from ib.engine.ordered import Candidate, MeasuredTrade
+from ib.engine.period_facts import Scope as EventScope
+from ib.engine.period_facts import events_of, rates, revenue
+from ib.engine.target import RATE_CARD
+from ib.locks import lock_days, lock_ordered_trades
+from ib.models import PlanRule, RateCardVersion, SettlementBatch, TradePeriodMark
+from ib.rules.amounts import ZERO
+from ib.rules.ordered import Measures, OrderedTerms, Valued, value_in_order
+from ib.services import posting, quarantine
+from ib.services.card import facts_of_card
+from ib.services.settling import Booking, Finish, settle_claim
+from ib.types import SettlementResult
+
+SETTLE_ORDERED = "ib.settle_ordered"
+"""Works off every mark that waits; one job for each settlement that left marks."""
+ACTOR = Actor.system("ib.settlement")
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """What a partner's month is worth: every trade that is valued by the period, and its value if it counts."""
+
+    candidates: list[Candidate]
+    valued: list[Valued]
+
+    @property
+    def exclusions(self) -> dict[tuple[int, int], str]:
+        """By (trade, part) why it counts for nothing."""
+        found = {item.key: item.exclusion for item in self.candidates if item.exclusion}
+        return found | {
+            (item.trade.trade_id, item.trade.part): item.exclusion for item in self.valued if item.exclusion
+        }
+
+
+def value_month(*, partner_id: int, period: date, facts: CardFacts, card: str = RATE_CARD) -> Valuation:
+    """Values the trades of a partner's month in their order; writes nothing. Settlement, proof and preview all come here."""
+    held = quarantine.held_trades(ordered.days_of_period(period))
+    found = ordered.candidates(partner_id=partner_id, period=period, facts=facts, held=held, card=card)
+    terms = _terms({item.ordered.terms_rule_id for item in found if item.ordered is not None})
+    lifetime = [rule_id for rule_id, rule in terms.items() if rule.cap_client_lifetime is not None]
+    valued = value_in_order(
+        (item.ordered for item in found if item.ordered is not None),
+        terms=terms,
+        measures=_measures(partner_id, period, found, terms),
+        paid_before=ordered.paid_before(partner_id=partner_id, period=period, rule_ids=lifetime),
+    )
+    return Valuation(found, valued)
+
+
+def settle_month(
+    *, partner_id: int, period: date, cause: str, actor: Actor, finish: Finish | None = None
+) -> SettlementResult:
+    """Books what a partner's month is worth in the trades' order minus what was booked. Removes its marks."""
+    authorise(actor, "ib.settle_commissions")
+
+    def work(state: Booking, *, compare_all: bool) -> None:
+        _book(state, partner_id=partner_id, period=period)
+
+    claim = SettlementBatch(
+        purpose=SettlementBatch.Purpose.PERIOD,
+        scope_key=f"{partner_id}:{period:%Y-%m}:{uuid7()}",
+        day=period,
+        cause=cause,
+        actor=actor.label,
+    )
+    days = _days_with_trades(period)
+
+    def scope() -> Any:
+        lock_days(shared=[], exclusive=days)
+        return ordered.scope_of_period(
+            partner_id=partner_id, period=period, held=quarantine.held_trades(ordered.days_of_period(period))
+        )
+
+    return settle_claim(claim=claim, days=days, work=work, scope=scope, actor=actor, finish=finish)
+
+
+def settle_due(*, actor: Actor, periods: Iterable[date] | None = None) -> list[SettlementResult]:
+    """Settles every month that a mark names (of these periods, if given), in the order of the months."""
+    results = []
+    for partner_id, period in due_months(periods=periods):
+        results.append(settle_month(partner_id=partner_id, period=period, cause="trades", actor=actor))
+    return results
+
+
+def due_months(*, periods: Iterable[date] | None = None) -> list[tuple[int, date]]:
+    """The partners' months that marks name, earlier months first: later ones may look at them."""
+    marks = TradePeriodMark.objects.order_by("period", "partner_id")
+    if periods is not None:
+        marks = marks.filter(period__in=list(periods))
+    return list(dict.fromkeys(marks.values_list("partner_id", "period")))
+
+
+def enqueue_due(*, key: str) -> None:
+    """Has a worker settle what is marked."""
+    jobs.enqueue(kind=SETTLE_ORDERED, key=key, payload={})
+
+
+def run_due_job(job: Job, owner: str) -> dict[str, Any]:
+    """Settles every marked month, a transaction each, and finishes the job."""
+    results = settle_due(actor=ACTOR)
+    outcome = {"months": len(results), "lines": sum(result.lines for result in results)}
+    jobs.finish(job=job, owner=owner, result=outcome)
+    return outcome
+
+
+def difference_rows(*, partner_id: int, period: date, card: RateCardVersion) -> list[dict[str, Any]]:
+    """What settling a partner's month would book now. Runs in the caller's transaction; writes to temporary tables only."""
+    facts = facts_of_card(card)
+    found = value_month(partner_id=partner_id, period=period, facts=facts)
+    select = ordered.difference_of(partner_id=partner_id, period=period, found=found.candidates, valued=found.valued)
+    with connection.cursor() as cursor:
+        cursor.execute(select)
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+_CONCERNED = """
+SELECT DISTINCT entry.beneficiary_id
+FROM ib_ratecardentry AS entry
+JOIN ib_clientreferral AS referral ON referral.partner_id = abs(entry.direct_partner_id)
+JOIN platform_ops_tradingaccount AS account ON account.client_id = referral.client_id
+JOIN platform_ops_trade AS t ON t.account_id = account.id
+WHERE entry.is_current AND entry.needs_period AND t.business_day >= %s AND t.business_day < %s
+ORDER BY 1
+"""
+
+
+def partners_of_month(period: date) -> list[int]:
+    """Whom trades of the month may pay by the period."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CONCERNED, [period, ordered.next_month(period)])
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _book(state: Booking, *, partner_id: int, period: date) -> None:
+    days = _days_with_trades(period)
+    lock_days(shared=days, exclusive=[])
+    lock_ordered_trades(partner_id)
+    TradePeriodMark.objects.filter(partner_id=partner_id, period=period).delete()
+    facts = facts_of_card(state.card)
+    if not facts.has("periods"):
+        return
+    found = value_month(partner_id=partner_id, period=period, facts=facts)
+    state.trades = len(found.candidates)
+    if not found.candidates:
+        return
+    select = ordered.difference_of(partner_id=partner_id, period=period, found=found.candidates, valued=found.valued)
+    pin_plan(len(found.candidates))
+    state.sums += booking.book(
+        select,
+        parameters={},
+        booking=posting.booking_days(days),
+        batch_id=state.batch.pk,
+        condition=booking.NOT_FROZEN,
+    )
+    booking.free_plan()
+
+
+def _days_with_trades(period: date) -> list[date]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT business_day FROM platform_ops_trade WHERE business_day = ANY(%s) ORDER BY 1",
+            [ordered.days_of_period(period)],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _terms(rule_ids: set[int]) -> dict[int, OrderedTerms]:
+    return {
+        rule.pk: OrderedTerms(
+            rule_id=rule.pk,
+            rate=rule.rate,
+            tiers=tuple((tier.from_value, tier.rate) for tier in sorted(rule.tiers.all(), key=lambda t: t.from_value)),
+            is_marginal=rule.tier_mode == "marginal",
+            hedged_once=rule.hedged_once,
+            cap_per_order=rule.cap_per_order,
+            cap_client_day=rule.cap_client_day,
+            cap_client_lifetime=rule.cap_client_lifetime,
+            cap_partner_period=rule.cap_partner_period,
+        )
+        for rule in PlanRule.objects.filter(pk__in=rule_ids).prefetch_related("tiers")
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------- tiers
+
+
+def _measures(
+    partner_id: int, period: date, found: list[Candidate], terms: dict[int, OrderedTerms]
+) -> dict[int, Measures]:
+    """What the tiers of each rule look at, in lots, clients, or the reward's currency."""
+    currencies = {item.ordered.terms_rule_id: item.currency for item in found if item.ordered is not None}
+    rules = PlanRule.objects.filter(pk__in=[rule_id for rule_id, rule in terms.items() if rule.tiers])
+    months: dict[tuple[date, bool], list[MeasuredTrade]] = {}
+    measures = {}
+    for rule in rules:
+        month = _month_before(period) if rule.tier_window == "prior" else period
+        key = month, rule.tier_measure == "notional"
+        if key not in months:
+            months[key] = ordered.measured_trades(partner_id=partner_id, period=month, with_notional=key[1])
+        trades = [trade for trade in months[key] if rule.tier_scope == "team" or trade.level <= 1]
+        measures[rule.pk] = _measure(rule, partner_id, month, trades, currencies[rule.pk])
+    return measures
+
+
+def _measure(rule: PlanRule, partner_id: int, month: date, trades: list[MeasuredTrade], currency: str) -> Measures:
+    if rule.tier_measure == "active_clients":
+        return Measures(whole=Decimal(len({trade.client_id for trade in trades})))
+    if rule.tier_measure in {"deposits", "revenue"}:
+        return Measures(whole=_money_measure(rule, partner_id, month, currency))
+    if rule.tier_measure == "notional":
+        wanted = {(trade.day, trade.currency, currency) for trade in trades}
+        found = rates(wanted) if wanted else {}
+        added = [(trade.notional or ZERO) * (found[trade.day, trade.currency, currency][0] or ZERO) for trade in trades]
+    else:
+        added = [trade.lots for trade in trades]
+    before: dict[int, tuple[Decimal, Decimal]] = {}
+    total = ZERO
+    for trade, amount in zip(trades, added, strict=True):
+        before[trade.trade_id] = total, amount
+        total += amount
+    return Measures(before=before, whole=total)
+
+
+def _money_measure(rule: PlanRule, partner_id: int, month: date, currency: str) -> Decimal:
+    """Deposits, or spread and commission, of a whole month in the reward's currency."""
+    scope = EventScope(partner_id=partner_id, from_day=month, to_day=ordered.days_of_period(month)[-1])
+    amounts: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    if rule.tier_measure == "deposits":
+        for event in events_of(scope, kinds=["deposit"]):
+            if scope.from_day <= event.day <= scope.to_day:
+                amounts[event.day, event.currency] += event.amount or ZERO
+    else:
+        for row in revenue(scope, spread_sides=rule.spread_sides or "entry"):
+            if row.code in {"spread", "commission"}:
+                amounts[row.day, row.currency] += row.amount
+    found = rates((day, given, currency) for day, given in amounts) if amounts else {}
+    return sum(((amount * (found[day, given, currency][0] or ZERO)) for (day, given), amount in amounts.items()), ZERO)
+
+
+def _month_before(period: date) -> date:
+    return date(period.year - (period.month == 1), 12 if period.month == 1 else period.month - 1, 1)
