@@ -13,14 +13,15 @@ from decimal import Decimal
 from backoffice.core.models import Brand, LegalEntity, Team, TeamMembership, User
 from backoffice.core.services import users
 from backoffice.core.types import Actor, Role
+from backoffice.devstack.demo import plans as demo_plans
 from backoffice.devstack.demo.behaviour import AccountPlan
 from backoffice.devstack.demo.catalogue import GROUPS, SYMBOLS
 from backoffice.devstack.demo.world import SEED, DemoClient, World
 from backoffice.devstack.logins import DEMO_LOGINS, DEMO_PASSWORD
 from crm.services import clients as crm_clients
+from ib.services import agreed_rates, referrals, tree
 from ib.services import partners as ib_partners
 from ib.services import plans as ib_plans
-from ib.services import referrals, tree
 from ib.types import RuleTerms
 from platform_ops.gateways.types import CalculationMode
 from platform_ops.services import catalogue, dimensions
@@ -30,6 +31,7 @@ SERVERS = {
     "mt4": ("MT4-LIVE", "Northgate MT4 Live", "mt4"),
 }
 # Amount per lot in US dollars by level, for each symbol group; level 1 introduced the client.
+CLIENTS_PER_REBATE = 25
 PLANS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "standard": (
         "Standard rebate",
@@ -203,6 +205,9 @@ def _plans(seeding: Seeding) -> None:
                 )
         ib_plans.publish_version(version_id=version.pk, valid_from=seeding.start, actor=seeding.actor)
         seeding.groups["plan", code, False] = plan.pk
+    made = demo_plans.create_plans(entity_id=seeding.entity.pk, valid_from=seeding.start, actor=seeding.actor)
+    for kind, plan_id in made.items():
+        seeding.groups["plan", kind, False] = plan_id
 
 
 def _partners(seeding: Seeding) -> None:
@@ -226,10 +231,14 @@ def _partners(seeding: Seeding) -> None:
             )
         ib_plans.sign_agreement(
             partner_id=partner.pk,
-            plan_id=seeding.groups["plan", demo.plan, False],
+            plan_id=seeding.groups["plan", demo_plans.kind_of(demo.number) or demo.plan, False],
             valid_from=seeding.start,
             actor=seeding.actor,
         )
+        if demo_plans.kind_of(demo.number) == "ranks":
+            demo_plans.give_rank(
+                partner_id=partner.pk, number=demo.number, valid_from=seeding.start, actor=seeding.actor
+            )
 
 
 def _clients(seeding: Seeding) -> None:
@@ -263,6 +272,16 @@ def _clients(seeding: Seeding) -> None:
                 valid_from=demo.registered_at,
                 actor=seeding.actor,
             )
+            # Some clients get a part of what their introducer earns back, out of the introducer's share.
+            if demo.number % CLIENTS_PER_REBATE == 0:
+                agreed_rates.grant_rebate(
+                    client_id=client.pk,
+                    introducer_id=seeding.partners[demo.partner],
+                    percent=demo_plans.REBATE,
+                    valid_from=demo.registered_at,
+                    actor=seeding.actor,
+                    reason="agreed with the introducer",
+                )
         for plan in demo.accounts:
             _open_account(seeding, demo, plan, source)
 
