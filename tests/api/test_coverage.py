@@ -142,6 +142,7 @@ NOT_ON_THE_API = {
     "ib.services.statements.release_line": INSIDE,
     "ib.services.periods.prove_periods": MACHINERY,
     "ib.services.periods.settle_due": SERVED_OTHERWISE,
+    "ib.services.settling": INSIDE,
     "ib.services.shards": INSIDE,
     "ib.services.ordered.settle_month": MACHINERY,
     "ib.services.ordered.settle_due": MACHINERY,
