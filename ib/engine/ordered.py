@@ -69,10 +69,21 @@ def days_of_period(period: date) -> list[date]:
     return [period + timedelta(days=number) for number in range((next_month(period) - period).days)]
 
 
+def days_with_trades(period: date) -> list[date]:
+    """The days of the month on which a trade was closed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT wanted.day FROM unnest(%s::date[]) AS wanted(day)"
+            " WHERE EXISTS (SELECT 1 FROM platform_ops_trade AS t WHERE t.business_day = wanted.day) ORDER BY 1",
+            [days_of_period(period)],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
 def scope_of_period(*, partner_id: int, period: date, held: Sequence[int], card: str = RATE_CARD) -> Scope:
     """The trades of a month that may pay the partner by the period."""
     parameters = {"first": period, "end": next_month(period), "beneficiary": partner_id, "held": list(held)}
-    return Scope(_SCOPE.format(card=card), "false", tuple(days_of_period(period)), parameters)
+    return Scope(_SCOPE.format(card=card), "false", tuple(days_with_trades(period)), parameters)
 
 
 def candidates(

@@ -89,7 +89,7 @@ def settle_month(
         cause=cause,
         actor=actor.label,
     )
-    days = _days_with_trades(period)
+    days = ordered.days_with_trades(period)
 
     def scope() -> Any:
         lock_days(shared=[], exclusive=days)
@@ -159,7 +159,7 @@ def partners_of_month(period: date) -> list[int]:
 
 
 def _book(state: Booking, *, partner_id: int, period: date) -> None:
-    days = _days_with_trades(period)
+    days = ordered.days_with_trades(period)
     lock_days(shared=days, exclusive=[])
     lock_ordered_trades(partner_id)
     TradePeriodMark.objects.filter(partner_id=partner_id, period=period).delete()
@@ -180,15 +180,6 @@ def _book(state: Booking, *, partner_id: int, period: date) -> None:
         condition=booking.NOT_FROZEN,
     )
     booking.free_plan()
-
-
-def _days_with_trades(period: date) -> list[date]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT business_day FROM platform_ops_trade WHERE business_day = ANY(%s) ORDER BY 1",
-            [ordered.days_of_period(period)],
-        )
-        return [row[0] for row in cursor.fetchall()]
 
 
 def _terms(rule_ids: set[int]) -> dict[int, OrderedTerms]:

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 
 from backoffice.core.books import verify_books
 from backoffice.kernel.errors import Conflict
-from ib.models import CommissionLine, Partner
+from ib.models import CommissionLine, Partner, Plan
+from ib.services import plans
+from ib.services.agreed_rates import agree_rate, give_rank
 from ib.services.proof import prove_range
 from ib.services.settlement import settle_ingest_batch, settle_range
 from ib.services.tree import place_partner
+from ib.types import RuleTerms, VersionTerms
 from platform_ops.models import ServerSymbol, Trade, TradingAccount
 from tests.factories import ib as factory
 from tests.factories import platform
@@ -46,6 +49,7 @@ class World:
     accounts: list[TradingAccount] = field(default_factory=list)
     symbols: list[ServerSymbol] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
 
 
 def build(data: st.DataObject) -> World:
@@ -55,10 +59,15 @@ def build(data: st.DataObject) -> World:
     # GBP has no rate at all: what would be converted to it is excluded.
     factory.quote(MONDAY - timedelta(days=3), USD="1.0834", JPY="162.54", BHD="0.4081")
     factory.quote(MONDAY + timedelta(days=1), USD="3", JPY="161.07", BHD="0.4093")
+    world.plans = [broker.plan, factory.make_plan(broker.entity, (None, 1, "4", "USD"), (None, 2, "1.5", "EUR"))]
     for _ in range(data.draw(st.integers(2, 5))):
         parent = data.draw(st.sampled_from([None, *world.partners]))
         partner = factory.make_partner(broker.brand, currency=data.draw(currencies), parent=parent)
-        factory.sign(partner, broker.plan, since=data.draw(st.sampled_from([factory.LONG_AGO, START])))
+        factory.sign(
+            partner,
+            data.draw(st.sampled_from(world.plans)),
+            since=data.draw(st.sampled_from([factory.LONG_AGO, START])),
+        )
         world.partners.append(partner)
     for _ in range(data.draw(st.integers(1, 3))):
         world.accounts.append(broker.client_of(data.draw(st.sampled_from([None, *world.partners]))))
@@ -73,6 +82,7 @@ def trade(world: World, data: st.DataObject) -> None:
             lots=str(data.draw(lots)),
             at=data.draw(moments),
             server_symbol=data.draw(st.sampled_from(world.symbols)),
+            profit=data.draw(st.sampled_from(["0", "-5", "123.45"])),
             batch=batch,
         )
         world.trades.append(made)
@@ -113,8 +123,79 @@ def refer(world: World, data: st.DataObject) -> None:
 def publish(world: World, data: st.DataObject) -> None:
     groups = [None, world.broker.majors, world.broker.metals]
     keys = data.draw(st.lists(st.tuples(st.sampled_from(groups), levels), min_size=1, max_size=5, unique=True))
-    rules = [(group, level, data.draw(amounts), data.draw(currencies)) for group, level in keys]
-    factory.publish(world.broker.plan, *rules, since=data.draw(moments))
+    draft = plans.draft_version(plan_id=data.draw(st.sampled_from(world.plans)).pk, actor=SYSTEM)
+    for rule in list(draft.rules.all()):
+        plans.remove_rule(rule_id=rule.pk, actor=SYSTEM)
+    money = VersionTerms(
+        rounding_mode=data.draw(st.sampled_from(["half_up", "half_even", "down"])),
+        depth_limit=data.draw(st.sampled_from([None, None, 1, 2])),
+    )
+    plans.set_version_terms(version_id=draft.pk, terms=money, actor=SYSTEM)
+    for code in ("low", "high"):
+        if not draft.ranks.filter(code=code).exists():
+            plans.add_rank(version_id=draft.pk, code=code, name=code, actor=SYSTEM)
+    for group, level in keys:
+        try:
+            with transaction.atomic():
+                plans.add_rule(version_id=draft.pk, terms=a_rule(data, group, level), actor=SYSTEM)
+        except Conflict as error:
+            assert error.code == "rule_exists"
+    plans.publish_version(version_id=draft.pk, valid_from=data.draw(moments), actor=SYSTEM)
+
+
+def a_rule(data: st.DataObject, group, level: int) -> RuleTerms:
+    """A rule that pays in full, shares in one of the ways, or looks at the trades before."""
+    kind = data.draw(st.sampled_from(["full", "full", "shared", "taken", "profit", "tiers", "capped"]))
+    fields: dict[str, object] = {
+        "component": data.draw(st.sampled_from(["main", "main", "extra"])),
+        "symbol_group_id": group.pk if group else None,
+        "level": data.draw(st.sampled_from([level, None])),
+        "rank": data.draw(st.sampled_from(["", "", "low", "high"])),
+        "pays_close_by": True,
+        "minimum_lots": data.draw(st.sampled_from([None, None, Decimal("0.5")])),
+    }
+    rate, currency = Decimal(data.draw(amounts)), data.draw(currencies)
+    if kind == "taken":
+        fields |= data.draw(
+            st.sampled_from(
+                [
+                    {"distribution": "allocation", "rate": Decimal(40)},
+                    {"distribution": "override", "override_of": "all", "funded_by": "broker", "rate": Decimal(15)},
+                    {"distribution": "override", "override_of": "direct", "funded_by": "downline", "rate": Decimal(25)},
+                ]
+            )
+        )
+        return RuleTerms(**fields)
+    if kind == "profit":
+        return RuleTerms(basis="client_profit_share", rate=Decimal(12), **fields)
+    if kind == "shared":
+        fields["distribution"] = data.draw(st.sampled_from(["difference", "pass_up"]))
+    if kind == "tiers":
+        tiers = ((Decimal(5), Decimal(2)), (Decimal(15), Decimal("9.5")))
+        scope = {"tier_measure": "lots", "tier_mode": "marginal", "tier_window": "this", "tier_scope": "own"}
+        fields |= scope | {"tiers": tiers}
+    if kind == "capped":
+        fields["cap_client_day"] = Decimal(20)
+    return RuleTerms(rate=rate, currency=currency, **fields)
+
+
+def negotiate(world: World, data: st.DataObject) -> None:
+    agree_rate(
+        partner_id=data.draw(st.sampled_from(world.partners)).pk,
+        valid_from=data.draw(moments),
+        allocation_percent=data.draw(st.sampled_from([Decimal(30), Decimal(100)])),
+        actor=SYSTEM,
+    )
+
+
+def promote(world: World, data: st.DataObject) -> None:
+    give_rank(
+        partner_id=data.draw(st.sampled_from(world.partners)).pk,
+        rank=data.draw(st.sampled_from(["low", "high"])),
+        valid_from=data.draw(moments),
+        reason="drawn",
+        actor=SYSTEM,
+    )
 
 
 def map_symbol(world: World, data: st.DataObject) -> None:
@@ -146,7 +227,7 @@ def test_any_sequence_of_changes_and_settlements_ends_with_what_the_naive_walk_s
     try:
         # Given a random broker, and any sequence of trades, corrections, moves, referrals, plan versions, settlements
         world = build(data)
-        steps = [trade, trade, correct, move, refer, publish, map_symbol, settle]
+        steps = [trade, trade, correct, move, refer, publish, publish, negotiate, promote, map_symbol, settle]
         for step in data.draw(st.lists(st.sampled_from(steps), min_size=3, max_size=9)):
             step(world, data)
         # When everything is settled

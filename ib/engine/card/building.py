@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
+from backoffice.kernel.currency import Currency
+from backoffice.kernel.errors import InvalidInput
 from ib.engine.card.classes import names_accounts, refresh_classes
 from ib.engine.card.compiling import Seen, compile_entries, traits_of
 from ib.engine.card.snapshot import read_snapshot
@@ -14,9 +16,10 @@ from ib.engine.card.tables import CURRENCY_PAIRS, DIGEST, write_build
 
 # A share is paid out of the money of accounts and symbols: which currencies occur is asked when it is settled, because an
 # account in another currency changes nothing of the card.
-_MONEY = """
-SELECT DISTINCT currency FROM platform_ops_tradingaccount UNION SELECT DISTINCT profit_currency FROM platform_ops_symbol
-"""
+_ACCOUNT_MONEY = "SELECT DISTINCT currency FROM platform_ops_tradingaccount"
+_SYMBOL_MONEY = "SELECT DISTINCT profit_currency FROM platform_ops_symbol"
+_OF_ACCOUNTS = frozenset({"commission", "profit", "notional"})
+_OF_SYMBOLS = frozenset({"points_basis", "spread", "markup"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,25 @@ class Built:
 def facts_of(*, pairs: Sequence[Sequence[str]], symbols: Sequence[int], traits: Sequence[str]) -> CardFacts:
     """The facts with every conversion that the money of trades may need."""
     wanted = {(pair[0], pair[1]) for pair in pairs if pair[0]}
-    if "money" in traits:
+    rewards = {pair[1] for pair in pairs if not pair[0]}
+    if rewards:
+        asked = [
+            sql for sql, of in ((_ACCOUNT_MONEY, _OF_ACCOUNTS), (_SYMBOL_MONEY, _OF_SYMBOLS)) if of.intersection(traits)
+        ]
         with connection.cursor() as cursor:
-            cursor.execute(_MONEY)
-            money = [row[0] for row in cursor.fetchall() if row[0]]
-        wanted |= {(given, pair[1]) for given in money for pair in pairs}
+            cursor.execute(" UNION ".join(asked))
+            money = [row[0] for row in cursor.fetchall() if is_known(row[0])]
+        wanted |= {(given, reward) for given in money for reward in rewards}
     return CardFacts(tuple(sorted(wanted)), tuple(symbols), frozenset(traits))
+
+
+def is_known(code: str) -> bool:
+    """Whether it is a currency that anything is converted from."""
+    try:
+        Currency.of(code)
+    except InvalidInput:
+        return False
+    return True
 
 
 def build_card() -> Built:
