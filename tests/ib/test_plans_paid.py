@@ -11,12 +11,13 @@ from backoffice.core.books import verify_books
 from backoffice.core.services import jobs
 from ib.models import CommissionLine, NegotiatedRate, PartnerRank, RateCardEntry
 from ib.selectors import coverage, explain_line, partners_excluded
+from ib.services import plans
 from ib.services.ordered import SETTLE_ORDERED
 from ib.services.proof import prove_range
 from ib.services.settlement import settle_ingest_batch, settle_range
 from ib.services.validity import from_on
 from ib.types import Coverage, Exclusion, RuleTerms, VersionTerms
-from platform_ops.models import ServerSymbol
+from platform_ops.models import DealMarket
 from tests.factories import ib as factory
 from tests.factories.ib import LONG_AGO, Broker, booked
 from tests.factories.platform import (
@@ -24,6 +25,7 @@ from tests.factories.platform import (
     SYSTEM,
     correct_trade,
     make_batch,
+    make_deal,
     make_spec,
     make_symbol,
     make_trade,
@@ -301,7 +303,7 @@ def test_trades_in_any_order_of_arrival_earn_the_same_and_a_batch_leaves_its_mon
     assert booked(partner) == Decimal(19)
 
 
-def test_weights_the_mode_of_rounding_and_the_currency_are_the_versions():
+def test_the_mode_of_rounding_and_the_currency_are_the_versions():
     broker = Broker()
     factory.quote(MONDAY, USD="1.25")
     plan = factory.make_plan_of(
@@ -316,4 +318,62 @@ def test_weights_the_mode_of_rounding_and_the_currency_are_the_versions():
     line = CommissionLine.objects.get(partner_id=partner.pk)
     # 1.111 USD are 0.8888 EUR, of which one digit is left
     assert (line.amount, line.currency) == (Decimal("0.8"), "EUR")
-    assert ServerSymbol.objects.filter(pk=broker.eurusd.pk).exists()
+
+
+def test_half_the_weight_pays_half_and_own_trades_only_where_the_plan_says_so():
+    broker = Broker()
+    plan = plans.create_plan(entity_id=broker.entity.pk, code="weighed", name="Weighed", actor=SYSTEM)
+    draft = plans.draft_version(plan_id=plan.pk, actor=SYSTEM)
+    plans.set_weight(version_id=draft.pk, weight=Decimal("0.5"), symbol_group_id=broker.metals.pk, actor=SYSTEM)
+    plans.add_rule(version_id=draft.pk, terms=lots("8"), actor=SYSTEM)
+    plans.publish_version(version_id=draft.pk, valid_from=LONG_AGO, actor=SYSTEM)
+    partner = broker.partner(plan=plan)
+    account = broker.client_of(partner)
+    trade(broker, account)
+    trade(broker, account, server_symbol=broker.gold)
+    settled_and_proved()
+    assert amounts(partner) == ["8.00", "4.00"]
+    # The client turns out to be the partner: own trades, which this plan does not pay
+    type(partner).objects.filter(pk=partner.pk).update(client_id=account.client_id)
+    settled_and_proved()
+    assert amounts(partner) == ["0.00", "0.00"]
+    factory.publish_terms(plan, lots("8"), since=LONG_AGO, money=VersionTerms(pays_own_trades=True))
+    settled_and_proved()
+    assert amounts(partner) == ["8.00", "4.00"]
+
+
+def test_a_share_of_the_spread_is_capped_and_guarded_against_news():
+    # A market of 20 points at the opening and 10 at the closing; a point is worth a dollar a lot
+    broker = Broker()
+    make_spec(broker.eurusd.symbol, digits=5, contract_size=100_000, pip_size=Decimal("0.0001"))
+    type(broker.eurusd.symbol).objects.filter(pk=broker.eurusd.symbol_id).update(profit_currency="USD")
+    shares = {
+        "plain": {},
+        "capped": {"spread_cap_points": Decimal(15)},
+        "halves": {"spread_sides": "half_half"},
+        "guarded": {"average_spread_points": Decimal(10)},
+    }
+    _, account = on(broker, *(share("spread_share", "50", component=name, **more) for name, more in shares.items()))
+    made = trade(broker, account, "2")
+    opening = make_deal(
+        account=account,
+        server_symbol=broker.eurusd,
+        kind=0,
+        entry=0,
+        position_ticket=made.position_ticket,
+        at=made.opened_at,
+        volume_lots=Decimal(2),
+    )
+    for deal, points in ((opening, 20), (made, 10)):
+        DealMarket.objects.create(
+            server=broker.server,
+            ticket=deal.ticket,
+            leg=deal.leg,
+            bid=Decimal("1.1"),
+            ask=Decimal("1.1") + Decimal(points) / 100_000,
+            stated_as_of=noon(MONDAY),
+        )
+    settled_and_proved()
+    entries = dict(RateCardEntry.objects.values_list("pk", "component"))
+    found = {entries[line.card_entry_id]: f"{line.amount:.2f}" for line in CommissionLine.objects.all()}
+    assert found == {"plain": "20.00", "capped": "15.00", "halves": "15.00", "guarded": "10.00"}

@@ -272,7 +272,6 @@ class Seen:
     terms: set[int] = field(default_factory=set)
     classes: bool = False
     symbols: bool = False
-    own: bool = False
     money: bool = False
     weights: bool = False
     modes: bool = False
@@ -281,7 +280,6 @@ class Seen:
     def watch(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """The same entries."""
         for entry in entries:
-            self.own |= entry[0] < 0
             self.symbols |= entry[2] != 0
             self.classes |= entry[3] != 0
             self.terms.add(entry[8])
@@ -297,9 +295,10 @@ def traits_of(snapshot: Snapshot, seen: Seen) -> list[str]:
     """What the entries ask of a settlement; what nobody asks for costs it nothing."""
     found = {BASIS_TRAITS[basis] for basis in seen.bases if basis in BASIS_TRAITS}
     found |= {"shares"} if seen.bases & SHARES else set()
-    found |= {
-        name for name in ("classes", "symbols", "own", "money", "weights", "modes", "steps") if getattr(seen, name)
-    }
+    found |= {name for name in ("classes", "symbols", "money", "weights", "modes", "steps") if getattr(seen, name)}
+    # Own trades must be told apart where they are not paid, too.
+    if any(partner.is_client and not partner.is_trader for partner in snapshot.partners.values()):
+        found.add("own")
     for rule_id in seen.terms:
         found |= _traits_of_rule(snapshot, rule_id)
     return sorted(found)
