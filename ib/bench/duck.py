@@ -16,7 +16,6 @@ from typing import Any
 import duckdb
 from django.db import connection
 
-from backoffice.kernel.currency import Currency
 from ib.engine.fx import FX_TABLE, PRODUCT_DECIMALS
 from ib.models import RateCardVersion
 
@@ -88,7 +87,6 @@ class Duck:
             "days": list(days),
             "rate_currencies": [pair[0] for pair in pairs],
             "reward_currencies": [pair[1] for pair in pairs],
-            "rate_digits": [Currency.of(pair[0]).digits for pair in pairs],
         }
         for table, (columns, query) in _INPUT.items():
             file = folder / f"{table}.csv"
