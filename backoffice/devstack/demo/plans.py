@@ -32,12 +32,14 @@ def _rules() -> dict[str, list[RuleTerms]]:
         rate=Decimal(20),
         spread_cap_points=Decimal(35),
         level=1,
+        component="spread",
         pays_close_by=True,
         minimum_hold_seconds=60,
     )
     return {
         "ranks": [_per_lot(rate, rank=code, distribution="difference") for code, _, rate in RANKS],
-        "spread": [spread, *_upper_levels()],
+        # A statement tells no market price: there the share is excluded with that reason, and the small amount is paid.
+        "spread": [_per_lot("2.00", level=1), *_upper_levels(), spread],
         "tiers": [
             _per_lot(
                 "5.00",
