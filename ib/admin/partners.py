@@ -37,7 +37,15 @@ from ib.admin.forms import (
     start_of,
 )
 from ib.admin.tables import table
-from ib.models import Agreement, ClientReferral, CommissionLine, Partner, PartnerEdge
+from ib.models import (
+    Agreement,
+    ClientReferral,
+    CommissionLine,
+    NegotiatedRate,
+    Partner,
+    PartnerEdge,
+    PartnerRank,
+)
 from ib.services import partners, plans, referrals, requests
 from ib.services.shards import days_of_client
 
@@ -345,6 +353,9 @@ def register_panels() -> None:
     register_panel("ib.Partner", "balances", "Balances", _balances, order=10, capability="ib.view_commissions")
     register_panel("ib.Partner", "place", "Place in the tree", _place, order=20, capability="ib.view_partners")
     register_panel("ib.Partner", "agreements", "Agreements", _agreements, order=30, capability="ib.view_partners")
+    register_panel(
+        "ib.Partner", "rates", "Ranks and agreed rates", _ranks_and_rates, order=35, capability="ib.view_partners"
+    )
     register_panel("ib.Partner", "lines", "Last commission lines", _lines, order=40, capability="ib.view_commissions")
     register_panel(
         "crm.Client", "introduced_by", "Introduced by", _introducers, order=60, capability="ib.view_partners"
@@ -371,6 +382,21 @@ def _place(partner: Partner, actor: Actor) -> SafeString:
         '<p><a class="bo-link" href="{}?root={}">Show the tree below</a></p>', reverse("admin:ib_tree"), partner.pk
     )
     return table(["Stands", "Partner", "From", "Until"], rows, empty="At the top, with nobody below.") + link
+
+
+def _ranks_and_rates(partner: Partner, actor: Actor) -> SafeString:
+    rows = [
+        ["Rank", rank.rank, rank.get_source_display(), *_dates(rank.validity)]
+        for rank in visible_to(PartnerRank.objects.filter(partner=partner), actor)
+    ]
+    for agreed in visible_to(NegotiatedRate.objects.filter(partner=partner), actor).select_related("set_by"):
+        if agreed.rate is not None:
+            what = format_decimal(agreed.rate)
+        else:
+            what = f"{format_decimal(agreed.allocation_percent or 0)} % of the rate above"
+        by = f"agreed by {agreed.set_by.reference}" if agreed.set_by is not None else "agreed by the desk"
+        rows.append([f"Rate, {agreed.component}", what, by, *_dates(agreed.validity)])
+    return table(["What", "Value", "How", "From", "Until"], rows, empty="No rank and no agreed rate.")
 
 
 def _agreements(partner: Partner, actor: Actor) -> SafeString:

@@ -124,7 +124,7 @@ def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | No
     unsettled, worthless = _by_month(day, card)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM platform_ops_trade WHERE business_day = %s", [day])
-        booking.pin_plan(cursor.fetchone()[0])
+        booking.pin_plan(cursor.fetchone()[0], facts)
         cursor.execute(
             f"WITH {_fate_table(scope, facts)} {select}",
             {

@@ -40,6 +40,8 @@ from ib.types import SettlementResult
 SETTLE_ORDERED = "ib.settle_ordered"
 """Works off every mark that waits; one job for each settlement that left marks."""
 ACTOR = Actor.system("ib.settlement")
+WHOLE_MONTH = 100
+"""Trades that a month is taken to have at least, to choose how they are joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Valuation:
 def value_month(*, partner_id: int, period: date, facts: CardFacts, card: str = RATE_CARD) -> Valuation:
     """Values the trades of a partner's month in their order; writes nothing. Settlement, proof and preview all come here."""
     held = quarantine.held_trades(ordered.days_of_period(period))
+    booking.pin_plan(WHOLE_MONTH, facts)
     found = ordered.candidates(partner_id=partner_id, period=period, facts=facts, held=held, card=card)
+    booking.free_plan()
     terms = _terms({item.ordered.terms_rule_id for item in found if item.ordered is not None})
     lifetime = [rule_id for rule_id, rule in terms.items() if rule.cap_client_lifetime is not None]
     valued = value_in_order(

@@ -91,7 +91,7 @@ def _prove_day(day: date, card: RateCardVersion) -> tuple[int, int, list[dict[st
         trades = int(cursor.fetchone()[0])
         cursor.execute("SELECT count(*) FROM ib_commissionline WHERE day = %s", [day])
         lines = int(cursor.fetchone()[0])
-    booking.pin_plan(max(trades, lines))
+    booking.pin_plan(max(trades, lines), facts_of_card(card))
     found = _rows(_LINES_BY_THEMSELVES, {"day": day})
     found += differences(scope_of_day(day, held=held_trades([day])), card)
     booking.free_plan()

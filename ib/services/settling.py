@@ -22,6 +22,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, Retryable
 from ib.engine import booking, target
 from ib.engine.booking import BookedSum
+from ib.engine.card.building import CardFacts
 from ib.engine.partitions import ensure_line_partitions
 from ib.engine.target import Scope
 from ib.locks import SETTLEMENT_LOCK_TIMEOUT_MS, limit_waiting
@@ -208,8 +209,8 @@ def _result_of(claim: SettlementBatch) -> SettlementResult:
 
 
 @contextmanager
-def pinned_plan(trades: int) -> Iterator[None]:
-    booking.pin_plan(trades)
+def pinned_plan(trades: int, facts: CardFacts | None = None) -> Iterator[None]:
+    booking.pin_plan(trades, facts)
     yield
     booking.free_plan()
 

@@ -56,7 +56,7 @@ EQUAL = {
     "postings": "SELECT entry_id, account_id, side, amount, currency FROM ledger_posting ORDER BY id",
     "entries": """SELECT id, idempotency_key, input_hash::text, business_day, reverses_id, source_type, source_id
         FROM ledger_journalentry ORDER BY id""",
-    "lines": """SELECT partner_id, trade_id, seq, day, rule_id, card_entry_id, amount_per_lot, fx_rate, target, amount,
+    "lines": """SELECT partner_id, trade_id, seq, day, rule_id, card_entry_id, rate, fx_rate, target, amount,
         currency, booked_day, batch_id FROM ib_commissionline ORDER BY 1, 2, 3, 4""",
     "deals": "SELECT id, server_id, ticket, leg, revision, account_id, batch_id, profit FROM platform_ops_deal ORDER BY id",
     "trades": "SELECT id, ticket, account_id, profit, swap, business_day, is_cancelled FROM platform_ops_trade ORDER BY id",
