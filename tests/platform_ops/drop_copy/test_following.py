@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from platform_ops.services.sync import drop_copies, follow_once
 from platform_ops.services.sync.work import refusing_providers
 from tests.drop_copy import COMP_ID, HOUSE, PASSWORD, USER, RunningProvider, running_provider
 from tests.factories.platform import make_entity, make_server, make_symbol
+from tests.faults.harness import run_child
 
 pytestmark = pytest.mark.django_db
 SYSTEM = Actor.system("test")
@@ -180,36 +183,25 @@ def test_a_message_that_the_provider_lost_is_asked_for_at_once(world: World) -> 
     assert world.session.next_in == world.lp.do("status")["next_out"]
 
 
-class Crash(Exception):  # noqa: N818 -- stands for the end of the process
-    pass
-
-
-def test_a_crash_before_the_commit_loses_nothing_and_one_after_it_doubles_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.faults
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("point", ["platform.drop_copy.before_commit", "platform.drop_copy.after_commit"])
+def test_killed_before_the_commit_it_loses_nothing_and_after_it_doubles_nothing(world: World, point: str) -> None:
+    # Given a session that stands, and a process that dies with an execution in its hands
     world.follow()
     before = (world.session.next_in, world.session.next_out)
-    for point in (drop_copies.BEFORE_COMMIT, drop_copies.AFTER_COMMIT):
-
-        def reach(name: str, point: str = point) -> None:
-            if name == point:
-                raise Crash
-
-        monkeypatch.setattr(drop_copies.crash_points, "reach", reach)
-        world.lp.fill()
-        with pytest.raises(Crash):
-            world.follow(until_fills=9)
-        world.leave()
-        if point == drop_copies.BEFORE_COMMIT:
-            assert (world.session.next_in, world.session.next_out) == before
-            assert not LiquidityMessage.objects.exists()
-        monkeypatch.undo()
-        monkeypatch.setattr(drop_copies, "SECONDS_AT_ONCE", 0.1)
-
-    assert world.follow(until_fills=2) == "live"
-
-    assert quantities() == [1000, 1000]
-    assert LiquidityMessage.objects.count() == 6
+    world.leave()
+    world.lp.fill()
+    assert run_child(partial(world.follow, until_fills=9), crash_at=point) == -signal.SIGKILL
+    # Then it is there whole or not at all, with its numbers
+    if point == drop_copies.BEFORE_COMMIT:
+        assert (world.session.next_in, world.session.next_out) == before
+        assert not LiquidityMessage.objects.exists()
+    # When the next one follows, then it is there once
+    for _ in range(4):
+        assert world.follow() == "live"
+    assert quantities() == [1000]
+    assert LiquidityMessage.objects.count() == 3
     assert all(fill.revision == 0 for fill in LiquidityFill.objects.all())
 
 
