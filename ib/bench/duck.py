@@ -87,6 +87,7 @@ class Duck:
             "days": list(days),
             "rate_currencies": [pair[0] for pair in pairs],
             "reward_currencies": [pair[1] for pair in pairs],
+            "rate_digits": [2] * len(pairs),
         }
         for table, (columns, query) in _INPUT.items():
             file = folder / f"{table}.csv"
