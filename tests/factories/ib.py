@@ -125,8 +125,12 @@ class Broker:
         self.server: TradingServer = platform.make_server(self.entity)
         self.majors = platform.make_symbol_group(name="Majors")
         self.metals = platform.make_symbol_group(name="Metals")
-        self.eurusd = self.map("EURUSD", platform.make_symbol(f"E{number()}USD", group=self.majors))
-        self.gold = self.map("XAUUSD", platform.make_symbol(f"X{number()}USD", group=self.metals))
+        self.eurusd = self.map(
+            "EURUSD", platform.make_symbol(f"E{number()}USD", group=self.majors, profit_currency="USD")
+        )
+        self.gold = self.map(
+            "XAUUSD", platform.make_symbol(f"X{number()}USD", group=self.metals, profit_currency="USD")
+        )
         self.plan = make_plan(
             self.entity,
             (None, 1, "7", "USD"),
