@@ -7,12 +7,16 @@ import re
 import tempfile
 from pathlib import Path
 
+from backoffice.settings import *  # noqa: F403
+from backoffice.settings import CACHES, redis_urls
+
 # Workers of one run have a database of Valkey each: one of them emptying its cache must not make another forget what
-# it counts, such as used one-time codes. The number is set, not added, so that processes which tests start agree.
+# it counts, such as used one-time codes. The number is set, not added, so that processes which tests start agree; and
+# what was read from the environment before (a package is imported before its modules) is read again.
 if _worker := os.environ.get("PYTEST_XDIST_WORKER", ""):
     os.environ["REDIS_URL"] = re.sub(r"db=\d+", f"db={int(_worker[2:]) + 1}", os.environ.get("REDIS_URL", ""))
-
-from backoffice.settings import *  # noqa: F403
+    CACHE_URL, CELERY_BROKER_URL = redis_urls(os.environ["REDIS_URL"])
+    CACHES = {"default": {**CACHES["default"], "LOCATION": CACHE_URL}}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
