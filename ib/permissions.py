@@ -67,6 +67,12 @@ def register() -> None:
     declare_capability("ib.view_client_events", READERS)
     declare_capability("ib.record_client_events", SETTLERS)
     declare_capability("ib.decide_rewards", MANAGERS)
+    declare_capability("ib.view_disputes", READERS)
+    declare_capability("ib.handle_disputes", SETTLERS)
+    declare_capability("ib.dispute_lines", [Role.IB])
+    declare_capability("ib.read_dispute_files", [Role.IB, *READERS])
+    declare_capability("ib.give_dispute_files", [Role.IB, *SETTLERS])
+    declare_capability("ib.propose_goodwill", SETTLERS)
     for label, path in _PATHS_TO_ENTITY.items():
         register_scope(label, role_entity_scope(path, *READERS))
     register_scope("ib.Partner", own_subtree)
@@ -87,12 +93,34 @@ def register() -> None:
         register_scope(label, role_entity_scope("partner__entity", *READERS))
         register_scope(label, _of_own_partner("partner__user"))
     register_scope("ib.PayoutTerms", role_entity_scope("entity", *READERS))
+    _register_scopes_of_disputes()
     register_scope("ib.QuarantinedTrade", _set_aside_in_entities)
     register_scope("ib.CommissionLine", _lines_of_entities)
     register_scope("ib.CommissionLine", _own_lines)
     register_scope("ib.SettlementBatch", _batches_of_entities)
     # The rate card speaks of every entity at once; its versions carry counts and digests only.
     register_scope("ib.RateCardVersion", _machinery)
+
+
+def _register_scopes_of_disputes() -> None:
+    """Staff see those of their legal entities; a partner the own ones, without what the desk keeps to itself."""
+    register_scope("ib.GoodwillLimit", role_entity_scope("entity", *READERS))
+    paths = {
+        "ib.Dispute": "",
+        "ib.DisputeEvent": "dispute__",
+        "ib.DisputeEvidence": "dispute__",
+        "ib.DisputeDocument": "evidence__dispute__",
+    }
+    for label, path in paths.items():
+        register_scope(label, role_entity_scope(f"{path}entity", *READERS))
+    register_scope("ib.CommissionAdjustment", role_entity_scope("partner__entity", *READERS))
+    register_scope("ib.CommissionAdjustment", _of_own_partner("partner__user"))
+    register_scope("ib.Dispute", _of_own_partner("partner__user"))
+    register_scope("ib.DisputeEvent", _of_own_partner("dispute__partner__user", is_internal=False))
+    register_scope("ib.DisputeEvidence", _of_own_partner("dispute__partner__user", audience="partner"))
+    register_scope(
+        "ib.DisputeDocument", _of_own_partner("evidence__dispute__partner__user", evidence__audience="partner")
+    )
 
 
 def own_subtree(actor: Actor) -> Q | None:
@@ -109,9 +137,9 @@ def _edges_of_own_subtree(actor: Actor) -> Q | None:
     return Q(parent__in=RawSQL(_SUBTREE, [actor.user_id, clock.now()]))  # noqa: S611 - as above
 
 
-def _of_own_partner(path: str):  # type: ignore[no-untyped-def]
+def _of_own_partner(path: str, **shown: object):  # type: ignore[no-untyped-def]
     def provider(actor: Actor) -> Q | None:
-        return Q(**{path: actor.user_id}) if actor.has_role(Role.IB) and actor.user_id else None
+        return Q(**{path: actor.user_id}, **shown) if actor.has_role(Role.IB) and actor.user_id else None
 
     return provider
 

@@ -1,6 +1,14 @@
 """Introducing brokers: who they are, how they hang together, what they are promised, and what they earned."""
 
 from ib.models.client_events import ClientEvent
+from ib.models.disputes import (
+    CommissionAdjustment,
+    Dispute,
+    DisputeDocument,
+    DisputeEvent,
+    DisputeEvidence,
+    GoodwillLimit,
+)
 from ib.models.partners import ClientReferral, NegotiatedRate, Partner, PartnerEdge, PartnerRank
 from ib.models.periods import CarryBalance, CpaClaim, PeriodLine, PeriodLinePart, PeriodMark, PeriodSettlement
 from ib.models.plans import Agreement, Plan, PlanRank, PlanRule, PlanTier, PlanVersion, PlanWeight
@@ -24,10 +32,16 @@ __all__ = [
     "CarryBalance",
     "ClientEvent",
     "ClientReferral",
+    "CommissionAdjustment",
     "CommissionLine",
     "CommissionStatement",
     "ConfigChange",
     "CpaClaim",
+    "Dispute",
+    "DisputeDocument",
+    "DisputeEvent",
+    "DisputeEvidence",
+    "GoodwillLimit",
     "NegotiatedRate",
     "Partner",
     "PartnerEdge",
