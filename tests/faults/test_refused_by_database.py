@@ -22,7 +22,7 @@ from funding.ledger.selectors import balance_of
 from funding.ledger.services import entries
 from ib.locks import lock_days
 from ib.models import CommissionLine, SettlementBatch
-from ib.services import settlement
+from ib.services import settling
 from ib.services.shards import SETTLE_BATCH
 from tests.factories.platform import MONDAY, SYSTEM, make_entity
 from tests.faults.harness import OwnServers, connected_to, database_url, work_until_idle
@@ -80,7 +80,7 @@ def test_a_lock_that_is_not_free_in_time_fails_the_job_for_now_and_after_ten_tri
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given somebody who holds the lock of a day
-    monkeypatch.setattr(settlement, "SETTLEMENT_LOCK_TIMEOUT_MS", 20)
+    monkeypatch.setattr(settling, "SETTLEMENT_LOCK_TIMEOUT_MS", 20)
     world = FaultWorld()
     settled_deals(world)
     job = Job.objects.get(kind=SETTLE_BATCH)
