@@ -29,6 +29,8 @@ _PATHS_TO_ENTITY = {
     "ib.PlanTier": "rule__version__plan__entity",
     "ib.PlanWeight": "version__plan__entity",
     "ib.PlanRank": "version__plan__entity",
+    "ib.RankCondition": "rank__version__plan__entity",
+    "ib.RankEvaluation": "partner__entity",
     "ib.PartnerRank": "partner__entity",
     "ib.NegotiatedRate": "partner__entity",
     "ib.Agreement": "partner__entity",
@@ -61,6 +63,7 @@ def register() -> None:
     declare_capability("ib.settle_commissions", SETTLERS)
     declare_capability(APPROVE_CHANGES, CHECKERS)
     declare_capability("ib.view_own_commissions", [Role.IB])
+    declare_capability("ib.set_sub_partner_rates", [Role.IB])
     declare_capability("ib.view_statements", READERS)
     declare_capability("ib.approve_statements", CHECKERS)
     declare_capability("ib.hold_lines", MANAGERS)
@@ -85,10 +88,11 @@ def register() -> None:
         "ib.CarryBalance",
         "ib.CpaClaim",
         "ib.PartnerRank",
-        "ib.NegotiatedRate",
+        "ib.RankEvaluation",
     )
     for label in own:
         register_scope(label, _of_own_partner("partner__user"))
+    register_scope("ib.NegotiatedRate", _own_rates)
     for label in ("ib.CommissionStatement", "ib.StatementHold"):
         register_scope(label, role_entity_scope("partner__entity", *READERS))
         register_scope(label, _of_own_partner("partner__user"))
@@ -142,6 +146,13 @@ def _of_own_partner(path: str, **shown: object):  # type: ignore[no-untyped-def]
         return Q(**{path: actor.user_id}, **shown) if actor.has_role(Role.IB) and actor.user_id else None
 
     return provider
+
+
+def _own_rates(actor: Actor) -> Q | None:
+    """What was agreed with the own partner, and what the own partner gave to somebody below."""
+    if not actor.has_role(Role.IB) or not actor.user_id:
+        return None
+    return Q(partner__user=actor.user_id) | Q(set_by__user=actor.user_id)
 
 
 def _lines_of_entities(actor: Actor) -> Q | None:

@@ -13,6 +13,7 @@ from ib.models.partners import ClientReferral, NegotiatedRate, Partner, PartnerE
 from ib.models.periods import CarryBalance, CpaClaim, PeriodLine, PeriodLinePart, PeriodMark, PeriodSettlement
 from ib.models.plans import Agreement, Plan, PlanRank, PlanRule, PlanTier, PlanVersion, PlanWeight
 from ib.models.quarantine import QuarantinedTrade
+from ib.models.rank_rules import RankCondition, RankEvaluation
 from ib.models.settlement import (
     AccountClass,
     AccountClassSpan,
@@ -58,6 +59,8 @@ __all__ = [
     "PlanVersion",
     "PlanWeight",
     "QuarantinedTrade",
+    "RankCondition",
+    "RankEvaluation",
     "RateCardEntry",
     "RateCardVersion",
     "SettlementBatch",

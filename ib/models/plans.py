@@ -148,6 +148,9 @@ class PlanRank(models.Model):
     code = models.SlugField(max_length=40)
     name = models.CharField(max_length=80)
     position = models.PositiveSmallIntegerField()
+    keep_months = models.PositiveSmallIntegerField(
+        default=0, help_text="Months in a row below its conditions for which it is kept before it is lost."
+    )
 
     objects = ScopedQuerySet.as_manager()
 
@@ -156,6 +159,7 @@ class PlanRank(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["version", "code"], name="ib_planrank_code_unique"),
             models.UniqueConstraint(fields=["version", "position"], name="ib_planrank_position_unique"),
+            models.CheckConstraint(condition=Q(keep_months__lte=120), name="ib_planrank_keep_bounded"),
         ]
 
     def __str__(self) -> str:

@@ -333,6 +333,8 @@ FITTING: dict[str, dict[str, Any]] = {
     "core.ApiKey": {"scopes": ["funding.view_ledger"]},
     "ib.CarryBalance": dict.fromkeys(("opening", "lapsed", "set_off", "carried", "closing"), Decimal(0)),
     "ib.PeriodLine": {"period": date(2026, 3, 1)},
+    "ib.RankEvaluation": {"period": date(2026, 3, 1)},
+    "ib.RankCondition": {"measure": "lots", "threshold": Decimal(5), "currency": ""},
     "ib.PayoutTerms": {"review_days": 1, "hold_days": 1, "minimum_payout": Decimal(0)},
     "ib.CommissionStatement": {"earned": Decimal(70), "total": Decimal(70), "from_day": MONDAY, "to_day": MONDAY},
     "platform_ops.GroupSymbolOverride": {"spread_points": 12},
