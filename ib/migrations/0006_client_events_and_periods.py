@@ -11,6 +11,7 @@ from django.db import migrations, models
 import backoffice.core.fields
 import backoffice.kernel.clock
 import backoffice.kernel.ids
+from backoffice.core.migration_operations import at_once
 
 
 class Migration(migrations.Migration):
@@ -21,7 +22,7 @@ class Migration(migrations.Migration):
         ('ib', '0001_tables'),
     ]
 
-    operations = [
+    operations = at_once([
         migrations.CreateModel(
             name='ClientEvent',
             fields=[
@@ -286,4 +287,4 @@ class Migration(migrations.Migration):
             model_name='periodline',
             trigger=pgtrigger.compiler.Trigger(name='never_changes', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION '% of % is refused: its rows never change', TG_OP, TG_TABLE_NAME USING ERRCODE = 'BO001';", hash='de61fd643e16f7d597a86cb56567650856615043', level='STATEMENT', operation='UPDATE OR DELETE OR TRUNCATE', pgid='pgtrigger_never_changes_b92bb', table='ib_periodline', when='BEFORE')),
         ),
-    ]
+    ])

@@ -10,6 +10,7 @@ import django.db.models.expressions
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
+from backoffice.core.migration_operations import at_once
 
 
 class Migration(migrations.Migration):
@@ -18,7 +19,7 @@ class Migration(migrations.Migration):
         ("ib", "0006_client_events_and_periods"),
     ]
 
-    operations = [
+    operations = at_once([
         migrations.CreateModel(
             name="PayoutTerms",
             fields=[
@@ -538,4 +539,4 @@ class Migration(migrations.Migration):
                 name="ib_statementhold_in_order",
             ),
         ),
-    ]
+    ])

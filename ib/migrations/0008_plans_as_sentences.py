@@ -10,6 +10,7 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
+from backoffice.core.migration_operations import at_once
 
 
 # The guard names columns whose type changes.
@@ -133,7 +134,7 @@ class Migration(migrations.Migration):
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
-    operations = [
+    operations = at_once([
         migrations.RunSQL(DROP_CARD_GUARD, CARD_GUARD),
         migrations.RemoveConstraint("planrule", "ib_planrule_unique"),
         migrations.RemoveConstraint("planrule", "ib_planrule_level_positive"),
@@ -1451,4 +1452,4 @@ class Migration(migrations.Migration):
         migrations.RunSQL(CARD_GUARD, DROP_CARD_GUARD),
         migrations.RunSQL(PUBLISHED_PARTS, PARTS_AT_WILL),
         migrations.RunSQL(MARK_CHANGES, IGNORE_CHANGES),
-    ]
+    ])

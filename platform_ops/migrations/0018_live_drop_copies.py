@@ -6,6 +6,7 @@ import django.db.models.deletion
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
+from backoffice.core.migration_operations import at_once
 
 
 class Migration(migrations.Migration):
@@ -13,7 +14,7 @@ class Migration(migrations.Migration):
         ("platform_ops", "0001_tables"),
     ]
 
-    operations = [
+    operations = at_once([
         migrations.CreateModel(
             name="DropCopyMessage",
             fields=[
@@ -264,4 +265,4 @@ class Migration(migrations.Migration):
             """,
             reverse_sql=migrations.RunSQL.noop,
         ),
-    ]
+    ])
