@@ -12,14 +12,12 @@ statements the page takes for an administrator. After a deliberate change write 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 from django.contrib import admin
@@ -33,6 +31,7 @@ from backoffice.core.access import visible_to
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import PORTAL_ROLES, STAFF_ROLES, Actor, Role
 from platform_ops.models import TradingServer
+from tests.access.shares import WRITE, asked
 from tests.factories.platform import MONDAY, make_account, make_client, noon
 from tests.faults.harness import work_until_idle
 from tests.faults.world import FaultWorld
@@ -41,10 +40,6 @@ from tests.logins import log_in, make_user
 pytestmark = pytest.mark.django_db
 
 TABLE = Path(__file__).parent / "addresses.json"
-WRITE = bool(os.environ.get("ADDRESSES_WRITE"))
-FULL = WRITE or bool(os.environ.get("ADDRESSES_FULL"))
-SHARE = 12
-"""One of so many pairs is asked for when not all are."""
 ROLES = sorted([*STAFF_ROLES, *PORTAL_ROLES])
 ANYBODY = "anybody"
 PUBLISHED = {"reports/keys/"}
@@ -156,11 +151,6 @@ def own_and_other(model: Any, entity: LegalEntity) -> tuple[object, object]:
     own = seen.order_by("pk").values_list("pk", flat=True).first()
     hidden = model._default_manager.exclude(pk__in=seen.order_by().values("pk"))
     return own, hidden.order_by("pk").values_list("pk", flat=True).first()
-
-
-def asked(*pair: str) -> bool:
-    """Whether this pair of address and caller is in this run's share."""
-    return FULL or crc32(" ".join(pair).encode()) % SHARE == 0
 
 
 def known() -> dict[str, Any]:
