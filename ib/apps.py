@@ -17,7 +17,18 @@ class IbConfig(AppConfig):
         from backoffice.core.schedule import register_periodic
         from backoffice.core.services.client_views import register_viewable
         from funding.ledger.services.entries import register_derived_source
-        from ib import api, change_kinds, checks, events, groupings, period_room, permissions, screens, statement_checks
+        from ib import (
+            api,
+            change_kinds,
+            checks,
+            dispute_checks,
+            events,
+            groupings,
+            period_room,
+            permissions,
+            screens,
+            statement_checks,
+        )
         from ib.models import Partner
         from ib.services import (
             day_step,
@@ -30,6 +41,9 @@ class IbConfig(AppConfig):
             upkeep,
             work,
         )
+        from ib.services.disputes import goodwill
+        from ib.services.disputes import letters as dispute_letters
+        from ib.services.disputes import work as dispute_work
 
         permissions.register()
         register_viewable("ib.partners", Partner.objects.all)
@@ -46,10 +60,16 @@ class IbConfig(AppConfig):
         period_room.register()
         work.register()
         statement_work.register()
+        dispute_letters.register()
+        dispute_work.register()
+        goodwill.register()
+        dispute_checks.register()
         register_derived_source(posting.SOURCE_TYPE, "correct the trade, the plan or the tree, and settle again")
         register_derived_source(
             statements.SOURCE_TYPE, "an approved statement stands; correct the line, and settle again"
         )
+        register_periodic("ib.disputes", "ib.tasks.follow_disputes", 15)
+        register_periodic("ib.silent_disputes", "ib.tasks.chase_disputes", 600)
         register_periodic("ib.statements", "ib.tasks.run_statements", 600)
         register_periodic("ib.partitions", "ib.tasks.make_line_partitions", 3600)
         register_periodic("ib.unsettled_batches", "ib.tasks.enqueue_unsettled_batches", 30)

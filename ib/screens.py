@@ -39,6 +39,7 @@ PAGES = (
 def register() -> None:
     """Menu entries, cards, panels and the partner's portal."""
     from ib.admin import partners, plans, statements
+    from ib.portal import disputes as own_disputes
     from ib.portal import pages
     from ib.portal import statements as own_statements
 
@@ -52,6 +53,7 @@ def register() -> None:
     statements.register_panels()
     pages.register()
     own_statements.register()
+    own_disputes.register()
 
 
 def commissions_card(actor: Actor) -> Card | None:

@@ -71,6 +71,7 @@ def needs_nobody(total: Decimal, *, automatic_up_to: Decimal | None) -> bool:
 PART_TITLES = {
     "ib.settlement_batch": "Commission on trades",
     "ib.period_settlement": "Rewards and shares by the period",
+    "ib.adjustment": "Goodwill",
     "manual": "Booked by hand",
     "late": "Booked late into days stated before",
 }

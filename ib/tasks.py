@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from backoffice.core.types import Actor
-from ib.services import periods, statements, upkeep
+from ib.services import disputes, periods, statements, upkeep
 
 
 @shared_task
@@ -36,3 +36,16 @@ def enqueue_due_periods() -> None:
 def enqueue_ended_periods() -> None:
     """Gives every partner with a plan by the period a job for the month that ended."""
     periods.enqueue_ended()
+
+
+@shared_task
+def follow_disputes() -> None:
+    """Closes the disputes whose difference is posted, and issues documents that are missing."""
+    disputes.follow_disputes()
+    disputes.issue_documents()
+
+
+@shared_task
+def chase_disputes() -> None:
+    """Reminds partners who were asked; lets the clock go on where no answer comes."""
+    disputes.chase_disputes()

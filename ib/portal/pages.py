@@ -21,6 +21,7 @@ from backoffice.ui.columns import computed, moment, money, money_html, number, s
 from backoffice.ui.exports import export_response
 from backoffice.ui.portal import Panel, PortalTablePage, PortalView, register_home_panel, register_portal_page
 from ib import selectors
+from ib.selectors.disputes import open_dispute_about
 from ib.types import Grouping, OwnLine
 
 ROLES = (Role.IB.value,)
@@ -193,6 +194,8 @@ class LinePage(PortalView):
             "steps": explanation.steps,
             "explanation": explanation,
             "amount": money_html(facts.amount, facts.currency),
+            "subject": facts.reference,
+            "dispute": open_dispute_about(actor=actor, reference=facts.reference),
         }
 
 

@@ -18,6 +18,7 @@ from backoffice.ui.portal import Panel, PortalTablePage, PortalView, register_ho
 from ib import selectors
 from ib.models import CpaClaim, PeriodLine
 from ib.selectors import period_lines
+from ib.selectors.disputes import open_dispute_about
 
 ROLES = (Role.IB.value,)
 SHOWN = 2_000
@@ -106,6 +107,8 @@ class PeriodLinePage(PortalView):
             "steps": explanation.steps,
             "explanation": explanation,
             "amount": money_html(line.amount, line.currency),
+            "subject": line.reference,
+            "dispute": open_dispute_about(actor=actor, reference=line.reference),
         }
 
 

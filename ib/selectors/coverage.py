@@ -19,6 +19,7 @@ from ib.engine.target import (
     Scope,
     difference_select,
     measured_select,
+    narrowed,
     parameters_of,
     scope_of_day,
 )
@@ -115,11 +116,39 @@ def _fate_table(scope: Scope, facts: CardFacts) -> str:
     """  # noqa: S608 - own text
 
 
+def fate_of_trade(*, trade_id: int, day: date) -> tuple[Coverage, Exclusion | None]:
+    """What became of one trade of a day, and why. For the desk's own use cases: it asks nobody's rights."""
+    select = "SELECT status, reason FROM fate WHERE trade_id = %(trade)s"
+    rows = _fates(Actor.system("ib.coverage"), day, select, {"trade": trade_id}, only=trade_id)
+    if not rows:
+        return Coverage.UNMATCHED, None
+    status, reason = rows[0]
+    return Coverage(status), Exclusion(reason) if reason else None
+
+
+def exclusion_of(*, trade_id: int, day: date, partner_id: int) -> Exclusion | None:
+    """Why a rule that is for the partner does not count the trade; None where no rule of theirs says so."""
+    facts = facts_of_card(ensure_current_card(actor=Actor.system("ib.coverage")))
+    scope = narrowed(scope_of_day(day), [trade_id])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH {FX_TABLE} SELECT measured.exclusion FROM ({measured_select(scope, facts)}) AS measured"  # noqa: S608 - own text
+            " WHERE measured.beneficiary_id = %(partner)s AND measured.exclusion IS NOT NULL ORDER BY 1 LIMIT 1",
+            {**parameters_of(scope, facts), "partner": partner_id},
+        )
+        row = cursor.fetchone()
+    return Exclusion(row[0]) if row else None
+
+
 @transaction.atomic
-def _fates(actor: Actor, day: date, select: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+def _fates(
+    actor: Actor, day: date, select: str, parameters: dict[str, Any] | None = None, *, only: int | None = None
+) -> list[tuple[Any, ...]]:
     card = ensure_current_card(actor=Actor.system("ib.coverage"))
     held = held_trades([day])
     scope = scope_of_day(day, held=held)
+    if only is not None:
+        scope = narrowed(scope, [only])
     facts = facts_of_card(card)
     unsettled, worthless = _by_month(day, card)
     with connection.cursor() as cursor:

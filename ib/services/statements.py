@@ -150,6 +150,11 @@ def hold_line(
     existing = StatementHold.objects.filter(line_reference=line_reference, released_at__isnull=True).first()
     if existing is not None:
         return existing
+    again = _hold_again(line_reference, reason=reason, actor=actor)
+    if again is not None:
+        _work_out_waiting(partner)
+        again.refresh_from_db()
+        return again
     hold = StatementHold.objects.create(
         partner=partner,
         line_reference=line_reference,
@@ -162,6 +167,17 @@ def hold_line(
     _work_out_waiting(partner)
     hold.refresh_from_db()
     return hold
+
+
+def _hold_again(line_reference: str, *, reason: str, actor: Actor) -> StatementHold | None:
+    """A hold whose release nobody paid yet, in force again: the statement that left the line out still does."""
+    last = StatementHold.objects.filter(line_reference=line_reference, held_in__isnull=False).order_by("-pk").first()
+    if last is None or (last.released_in is not None and not _is_open(last.released_in)):
+        return None
+    last.released_at = last.released_in = None
+    last.released_by, last.reason, last.placed_by = "", reason[:500], actor.label
+    last.save(update_fields=["released_at", "released_in", "released_by", "reason", "placed_by"])
+    return last
 
 
 @transaction.atomic
