@@ -48,6 +48,7 @@ def register() -> None:
         account_operations,
         complaints,
         days,
+        deal_markets,
         execution,
         imports,
         liquidity,
@@ -67,6 +68,7 @@ def register() -> None:
     register_panel("platform_ops.TradingAccount", "open", "Open positions", positions_panel, order=20)
     register_panel("platform_ops.TradingAccount", "trades", "Last trades", trades_panel, order=30)
     days.register()
+    deal_markets.register()
     execution.register()
     account_operations.register()
     complaints.register()

@@ -12,6 +12,7 @@ def register() -> None:
         catalogue,
         complaints,
         days,
+        drop_copies,
         execution,
         imports,
         liquidity,
@@ -47,5 +48,6 @@ def register() -> None:
         topics,
         reconciliation,
         liquidity,
+        drop_copies,
     ):
         part.register()

@@ -14,7 +14,7 @@ import pytest
 from django.db import Error, transaction
 
 from backoffice.core.models import AuditRecord, WorkItem
-from backoffice.core.types import Actor
+from backoffice.core.types import Actor, Role
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, InvalidInput
 from platform_ops.gateways.fix.drop_copy import DropCopyGateway
@@ -36,6 +36,7 @@ from platform_ops.services.liquidity import save_provider
 from platform_ops.services.liquidity.drop_copies import prune_drop_copy_log, set_drop_copy_numbers
 from platform_ops.services.sync import drop_copies, follow_once
 from platform_ops.services.sync.work import refusing_providers
+from tests.api.world import caller_for, make_service
 from tests.drop_copy import COMP_ID, HOUSE, PASSWORD, USER, RunningProvider, running_provider
 from tests.factories.platform import make_entity, make_server, make_symbol
 from tests.faults.harness import run_child
@@ -415,6 +416,30 @@ def test_the_numbers_are_set_by_a_person_with_a_reason_and_the_session_follows(w
     assert world.follow(until_fills=1) == "live"
     assert world.session.next_out >= 10
     assert AuditRecord.objects.get(action="platform.set_drop_copy_numbers").reason == "agreed with the desk"
+
+
+def test_the_session_its_messages_and_its_numbers_are_on_the_api(world: World) -> None:
+    world.follow()
+    own = (world.provider.entity,)
+    operator = caller_for(make_service(Role.PLATFORM_OPERATIONS, entities=own))
+    reader = caller_for(make_service(Role.AUDITOR, entities=own, email="reader@house.test"))
+    stranger = caller_for(make_service(Role.PLATFORM_OPERATIONS, entities=(make_entity(),), email="x@house.test"))
+    session = reader.get("drop-copies/prime/").json()
+    assert (session["provider"], session["state"], session["next_in"]) == ("prime", "live", 2)
+    (logon,) = reader.get("drop-copy-messages/", {"kind": "A", "is_incoming": "true"}).json()["results"]
+    assert "35=A" in logon["text"]
+    assert PASSWORD not in reader.get("drop-copy-messages/").content.decode()
+
+    body = {"next_in": 2, "next_out": 9, "known_next_in": 99, "known_next_out": 99, "reason": "agreed"}
+    where = "drop-copies/prime/set-numbers/"
+    assert operator.post(where, body, key="a").json()["code"] == "numbers_moved"
+    seen = {"known_next_in": session["next_in"], "known_next_out": session["next_out"]}
+    assert reader.post(where, body | seen, key="b").status_code == 403
+    assert stranger.post(where, body | seen, key="c").status_code == 404
+    assert stranger.get("drop-copy-messages/").json()["results"] == []
+    assert world.session.resets == 0
+    assert operator.post(where, body | seen, key="d").json()["next_out"] == 9
+    assert world.session.resets == 1
 
 
 def test_the_log_is_removed_after_its_time_and_the_evidence_stays(world: World) -> None:

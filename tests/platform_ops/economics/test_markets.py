@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,14 +10,16 @@ from decimal import Decimal
 import pytest
 from django.conf import settings
 from django.db import Error, connection, transaction
+from django.test import Client as Browser
+from django.urls import reverse
 
 from backoffice.core.models import OutboxEvent
-from backoffice.core.types import Actor
+from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import InvalidInput
 from platform_ops.events import MARKETS_CHANGED
 from platform_ops.gateways.statements.deals_csv import read_deals_csv, write_deals_csv
 from platform_ops.gateways.types import GatewayDeal
-from platform_ops.models import DealMarket, ServerSymbol, Symbol, SymbolSpec, Trade, TradingServer
+from platform_ops.models import CurrentDeal, DealMarket, ServerSymbol, Symbol, SymbolSpec, Trade, TradingServer
 from platform_ops.rules.economics import Missing
 from platform_ops.selectors.trade_economics import platform_trade_economics
 from platform_ops.services.imports import ensure_server, import_statement
@@ -24,6 +27,7 @@ from platform_ops.services.ingest import IngestRecord, ingest_records
 from platform_ops.services.sync.records import record_of
 from platform_ops.types import DealEntry, DealKind
 from tests.factories.platform import make_server, make_server_symbol, make_spec, make_symbol, make_symbol_group
+from tests.logins import log_in, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +78,19 @@ def test_a_round_trip_has_its_figures(server: TradingServer) -> None:
     assert (figures.notional_base, figures.base_asset, figures.notional_account) == (D(100_000), "EUR", D(110_110))
     assert (figures.hold_seconds, figures.is_close_by) == (D(90), False)
     assert not OutboxEvent.objects.filter(topic=MARKETS_CHANGED).exists(), "new trades are told of as trades"
+
+
+def test_the_deals_page_shows_its_market_with_the_spread_in_points(server: TradingServer, client: Browser) -> None:
+    load(server, OPENING, CLOSING)
+    log_in(client, make_user("ops@house.test", Role.PLATFORM_OPERATIONS, entities=(server.entity,)))
+    deal = CurrentDeal.objects.get(ticket=2)
+
+    page = client.get(reverse("admin:platform_ops_currentdeal_change", args=[deal.pk])).content.decode()
+
+    row = re.search(r"Market when it was executed.*?<tbody>(.*?)</tbody>", page, re.DOTALL)
+    assert row is not None
+    cells = re.findall(r"<td>(.*?)</td>", row[1])
+    assert cells[:6] == ["0", "1.1011", "1.1013", "20", "1.10115", "Told by the server"]
 
 
 def test_what_was_not_told_is_unknown_and_never_zero(server: TradingServer) -> None:
