@@ -111,7 +111,6 @@ NOT_ON_THE_API = {
     "platform_ops.services.symbol_overrides.restore_overrides": INSIDE,
     "platform_ops.services.dimensions.set_dimension": INSIDE,
     "platform_ops.services.imports": SERVED_OTHERWISE,
-    "platform_ops.services.liquidity.drop_copies": AT_THE_DESK,
     "platform_ops.services.rates.load_reference_rates": MACHINERY,
     "platform_ops.services.work": INSIDE,
     "funding.services.month_end": MACHINERY,
