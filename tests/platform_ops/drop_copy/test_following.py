@@ -36,10 +36,12 @@ from platform_ops.services.liquidity import save_provider
 from platform_ops.services.liquidity.drop_copies import prune_drop_copy_log, set_drop_copy_numbers
 from platform_ops.services.sync import drop_copies, follow_once
 from platform_ops.services.sync.work import refusing_providers
+from tests.api.receiver import make_certificate
 from tests.api.world import caller_for, make_service
 from tests.drop_copy import COMP_ID, HOUSE, PASSWORD, USER, RunningProvider, running_provider
 from tests.factories.platform import make_entity, make_server, make_symbol
 from tests.faults.harness import run_child
+from tests.tls_front import tls_front
 
 pytestmark = pytest.mark.django_db
 SYSTEM = Actor.system("test")
@@ -63,10 +65,10 @@ class World:
         self.connect()
         self.gateway: DropCopyGateway | None = None
 
-    def connect(self, **options: Any) -> ServerConnection:
+    def connect(self, port: int | None = None, **options: Any) -> ServerConnection:
         """Sets the connection."""
         terms = ConnectionTerms(
-            kind="fix_drop_copy", host="127.0.0.1", port=self.lp.port, login=USER, password=PASSWORD,
+            kind="fix_drop_copy", host="127.0.0.1", port=port or self.lp.port, login=USER, password=PASSWORD,
             options={**OPTIONS, **options}, interval_seconds=1, started_at=clock.now() - timedelta(hours=1),
         )  # fmt: skip
         return save_connection(server_id=self.server.pk, terms=terms, actor=SYSTEM)
@@ -416,6 +418,26 @@ def test_the_numbers_are_set_by_a_person_with_a_reason_and_the_session_follows(w
     assert world.follow(until_fills=1) == "live"
     assert world.session.next_out >= 10
     assert AuditRecord.objects.get(action="platform.set_drop_copy_numbers").reason == "agreed with the desk"
+
+
+def test_an_encrypted_session_is_taken_only_from_whom_the_named_authority_vouches_for(
+    world: World, tmp_path: Path
+) -> None:
+    certificate = make_certificate(tmp_path)
+    vouched = {"tls": True, "tls_ca": certificate[0].read_text()}
+    with tls_front(world.lp.port, certificate) as port:
+        for options in ({"tls": True}, {**vouched, "tls_name": "prime.example"}):
+            world.connect(port, **options)
+            world.follow()
+            assert world.session.state == "refused"
+            assert "certificate is not trusted" in world.session.note
+        assert not DropCopyMessage.objects.exists()
+
+        world.connect(port, **vouched)
+        assert world.follow() == "live"
+        world.lp.fill()
+        assert world.follow(until_fills=1) == "live"
+        world.leave()
 
 
 def test_the_session_its_messages_and_its_numbers_are_on_the_api(world: World) -> None:
