@@ -26,6 +26,7 @@ class IbConfig(AppConfig):
             groupings,
             period_room,
             permissions,
+            rank_room,
             screens,
             statement_checks,
         )
@@ -58,6 +59,7 @@ class IbConfig(AppConfig):
         groupings.register()
         day_step.register()
         period_room.register()
+        rank_room.register()
         work.register()
         statement_work.register()
         dispute_letters.register()

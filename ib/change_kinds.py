@@ -7,24 +7,19 @@ again by the workers: the days are enqueued in the same transaction, and only di
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from backoffice.core.changes.kinds import ChangeKind, Impact, register_change_kind
-from backoffice.core.models import Job
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, InvalidInput
-from ib.models import Partner, PartnerEdge, PlanVersion, RateCardVersion
+from ib.change_effects import card_problems, impact_of, settle_again
+from ib.models import Partner, PartnerEdge, PlanVersion
 from ib.permissions import APPROVE_CHANGES
-from ib.rules import money_text
 from ib.services import plans, tree
-from ib.services.card import compile_rate_card
 from ib.services.requests import rules_of, version_terms_of
-from ib.services.shards import RESETTLE_DAY
-from ib.services.what_if import WhatIf, compare_set_ups
+from ib.services.what_if import compare_set_ups
 from ib.types import VersionTerms
 
-SETTLER = Actor.system("ib.changes")
 Payload = dict[str, Any]
 
 
@@ -123,10 +118,12 @@ def _terms_in_words(terms: dict[str, Any]) -> dict[str, str]:
     words = {
         name.replace("_", " ").capitalize(): str(value)
         for name, value in terms.items()
-        if name not in {"ranks", "weights"} and value != getattr(usual, name)
+        if name not in {"ranks", "rank_conditions", "weights"} and value != getattr(usual, name, None)
     }
     if terms.get("ranks"):
         words["Ranks"] = ", ".join(name for _, name in terms["ranks"])
+    for code, conditions in (terms.get("rank_conditions") or {}).items():
+        words[f"Rank {code}"] = "; ".join(conditions) or "no condition"
     if terms.get("weights"):
         words["Weights"] = "; ".join(terms["weights"])
     return words
@@ -140,7 +137,7 @@ def _preview_publication(payload: Payload, actor: Actor) -> Impact:
             version=PlanVersion.objects.get(pk=version.pk), valid_from=moment, published_by="preview"
         )
 
-    return _impact(compare_set_ups(change=change, valid_from=_moment(payload)), "this version")
+    return impact_of(compare_set_ups(change=change, valid_from=_moment(payload)), "this version")
 
 
 def _publish(payload: Payload, actor: Actor, request: Any) -> dict[str, Any]:
@@ -159,7 +156,7 @@ def _publish(payload: Payload, actor: Actor, request: Any) -> dict[str, Any]:
         "valid_from": payload["valid_from"],
         "before": before,
         "after": plans.validities_of(version.plan_id),
-        **_settle_again(),
+        **settle_again(),
     }
 
 
@@ -172,7 +169,7 @@ def _verify_publication(outcome: dict[str, Any]) -> list[str]:
         problems.append("The version begins at another moment.")
     if rules_of(version) != outcome["rules"]:
         problems.append("The rules are not those that were approved.")
-    return problems + _card_problems(outcome)
+    return problems + card_problems(outcome)
 
 
 def _take_back(outcome: dict[str, Any], actor: Actor, reason: str) -> dict[str, Any]:
@@ -183,7 +180,7 @@ def _take_back(outcome: dict[str, Any], actor: Actor, reason: str) -> dict[str, 
         actor=actor,
         reason=reason,
     )
-    return {"restored_as": restored, **_settle_again()}
+    return {"restored_as": restored, **settle_again()}
 
 
 # Move in the partner tree
@@ -227,7 +224,7 @@ def _preview_move(payload: Payload, actor: Actor) -> Impact:
     def change(moment: datetime) -> None:
         tree.write_placement(partner=partner, parent=parent, valid_from=moment)
 
-    return _impact(compare_set_ups(change=change, valid_from=_moment(payload)), "this place")
+    return impact_of(compare_set_ups(change=change, valid_from=_moment(payload)), "this place")
 
 
 def _move(payload: Payload, actor: Actor, request: Any) -> dict[str, Any]:
@@ -246,7 +243,7 @@ def _move(payload: Payload, actor: Actor, request: Any) -> dict[str, Any]:
         "valid_from": payload["valid_from"],
         "before": before,
         "after": tree.edges_above(payload["partner_id"]),
-        **_settle_again(),
+        **settle_again(),
     }
 
 
@@ -256,7 +253,7 @@ def _verify_move(outcome: dict[str, Any]) -> list[str]:
     ).first()
     stands_under = standing.parent_id if standing else None
     problems = [] if stands_under == outcome["parent_id"] else ["The partner stands somewhere else."]
-    return problems + _card_problems(outcome)
+    return problems + card_problems(outcome)
 
 
 def _move_back(outcome: dict[str, Any], actor: Actor, reason: str) -> dict[str, Any]:
@@ -268,74 +265,7 @@ def _move_back(outcome: dict[str, Any], actor: Actor, reason: str) -> dict[str, 
         actor=actor,
         reason=reason,
     )
-    return _settle_again()
-
-
-# What both share
-
-
-def _settle_again() -> dict[str, Any]:
-    """Compiles the rate card and enqueues the days that the change touches, in the transaction of the change."""
-    active = RateCardVersion.objects.filter(is_active=True).values_list("pk", flat=True).first()
-    card = compile_rate_card(actor=SETTLER)
-    days: list[str] = []
-    if card.pk != active:
-        waiting = Job.objects.filter(kind=RESETTLE_DAY, payload__cause=f"card:{card.pk}").order_by("pk")
-        days = sorted({job.payload["day"] for job in waiting})
-    return {"rate_card": card.pk, "days_settled_again": days}
-
-
-def _card_problems(outcome: dict[str, Any]) -> list[str]:
-    if RateCardVersion.objects.filter(pk=outcome["rate_card"]).exists():
-        return []
-    return ["The rate card was not compiled."]
-
-
-def _impact(found: WhatIf, what: str) -> Impact:
-    """The comparison in words and as a table, who gains or loses most first."""
-    again = {(effect.partner_id, effect.currency): effect.difference for effect in found.booked_again}
-    tried = {(effect.partner_id, effect.currency): effect for effect in found.effects}
-    keys = [key for key in {**tried, **again} if key in again or tried[key].difference]
-    names = {partner.pk: str(partner) for partner in Partner.objects.filter(pk__in=[key[0] for key in keys])}
-    rows, gains, losses, sums = [], 0, 0, dict[str, Decimal]()
-    for key in sorted(keys, key=lambda key: (-abs(tried[key].difference if key in tried else Decimal(0)), key)):
-        partner_id, currency = key
-        effect = tried.get(key)
-        now, then = (effect.now, effect.then) if effect else (Decimal(0), Decimal(0))
-        gains, losses = gains + (then > now), losses + (then < now)
-        sums[currency] = sums.get(currency, Decimal(0)) + then - now
-        rows.append(
-            {
-                "Partner": names.get(partner_id, str(partner_id)),
-                "Currency": currency,
-                "Earned": money_text(now, currency),
-                "Would have earned": money_text(then, currency),
-                "Difference": money_text(then - now, currency),
-                "Booked again": money_text(again.get(key, Decimal(0)), currency),
-            }
-        )
-    summary = (
-        f"On the trades of the last {found.days} business days (since {found.first_day:%Y-%m-%d}), by {what}"
-        f" {gains} {'partner' if gains == 1 else 'partners'} would have earned more and {losses} less."
-    )
-    if found.days_again:
-        summary += (
-            f" It begins in the past: {found.days_again} days are settled again, and only differences are booked."
-        )
-    figures: dict[str, Any] = {
-        "Business days tried": found.days,
-        "Partners who gain": gains,
-        "Partners who lose": losses,
-    }
-    figures |= {f"Difference, {currency}": money_text(amount, currency) for currency, amount in sorted(sums.items())}
-    booked = dict[str, Decimal]()
-    for effect in found.booked_again:
-        booked[effect.currency] = booked.get(effect.currency, Decimal(0)) + effect.difference
-    figures |= {
-        f"Booked again, {currency}": money_text(amount, currency) for currency, amount in sorted(booked.items())
-    }
-    figures["Days settled again"] = found.days_again
-    return Impact(summary, rows, figures)
+    return settle_again()
 
 
 def _version(payload: Payload) -> PlanVersion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from backoffice.core.types import Actor
-from ib.services import disputes, periods, statements, upkeep
+from ib.services import disputes, periods, ranks, statements, upkeep
 
 
 @shared_task
@@ -49,3 +49,9 @@ def follow_disputes() -> None:
 def chase_disputes() -> None:
     """Reminds partners who were asked; lets the clock go on where no answer comes."""
     disputes.chase_disputes()
+
+
+@shared_task
+def evaluate_ranks() -> None:
+    """Decides the ranks of the month that ended, once."""
+    ranks.evaluate_due()

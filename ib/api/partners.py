@@ -132,16 +132,6 @@ class RankSerializer(serializers.ModelSerializer[PartnerRank]):
         return ValiditySerializer().to_representation(row.validity)
 
 
-class AgreeRateSerializer(StrictSerializer):
-    """A rate, or percent of the rate of the partner above, instead of the plan's. Exactly one of both."""
-
-    component = serializers.SlugField(max_length=40, default="main")
-    rate = AmountField(allow_null=True, default=None)
-    allocation_percent = AmountField(allow_null=True, default=None)
-    valid_from = MomentField()
-    reason = serializers.CharField(max_length=500, allow_blank=True, default="")
-
-
 class AgreedRateSerializer(serializers.ModelSerializer[NegotiatedRate]):
     """A rate agreed on, in a span of time."""
 
@@ -261,24 +251,11 @@ class PartnerViewSet(ScopedReadOnlyViewSet):
         status=201,
         route="rank",
         operation_id="partners_give_rank",
-        description="The partner holds a rank from a moment on; an earlier rank ends then.",
+        description="The partner holds a rank by hand from a moment on; for a time that has begun, ask for it instead.",
     )
     def give_rank(self, call: Call) -> PartnerRank:
         """The rank."""
         return agreed_rates.give_rank(partner_id=call.target.pk, actor=call.actor, **call.data)
-
-    @use_case(
-        capability=MANAGE,
-        input=AgreeRateSerializer,
-        output=AgreedRateSerializer,
-        status=201,
-        route="agree-rate",
-        operation_id="partners_agree_rate",
-        description="The partner gets a rate of its own, out of the rate of the partner above and never more than it.",
-    )
-    def agree_rate(self, call: Call) -> NegotiatedRate:
-        """The rate."""
-        return agreed_rates.agree_rate(partner_id=call.target.pk, actor=call.actor, **call.data)
 
     @use_case(
         capability=MANAGE,

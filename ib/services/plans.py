@@ -23,7 +23,7 @@ from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import exact_decimal
 from backoffice.kernel.errors import Conflict, Denied, IllegalTransition, InvalidInput, NotFound
 from ib.locks import limit_waiting, lock_plan_version
-from ib.models import Agreement, Plan, PlanRank, PlanRule, PlanTier, PlanVersion, PlanWeight
+from ib.models import Agreement, Plan, PlanRank, PlanRule, PlanTier, PlanVersion, PlanWeight, RankCondition
 from ib.rules.terms import check_terms, check_version_terms
 from ib.services.partners import locked_partner
 from ib.services.validity import check_moment, cut_off, from_on, text_of
@@ -63,7 +63,7 @@ def draft_version(*, plan_id: int, actor: Actor) -> PlanVersion:
         return latest
     draft = PlanVersion.objects.create(plan=plan, number=latest.number + 1 if latest else 1)
     if latest is not None:
-        _copy_rules(latest, draft)
+        copy_of_rules(latest, draft)
     audit.record(
         actor=actor,
         action="ib.draft_plan_version",
@@ -81,12 +81,12 @@ def add_rule(*, version_id: int, terms: RuleTerms, actor: Actor) -> PlanRule:
     A rate of zero is a rule too: it keeps later ones from paying.
     """
     authorise(actor, "ib.manage_plans")
-    version = _locked_draft(version_id, actor)
+    version = locked_draft(version_id, actor)
     check_terms(terms)
     if terms.rank and not version.ranks.filter(code=terms.rank).exists():
         raise InvalidInput("The version has no rank of that code.", field="rank", value=terms.rank)
     others = list(PlanRule.objects.filter(version=version, component=terms.component))
-    if any(_selectors(other) == _selectors(terms) for other in others):
+    if any(selectors_of(other) == selectors_of(terms) for other in others):
         raise Conflict("The component has a rule for exactly that.", code="rule_exists", level=terms.level)
     place = _make_room(others, terms)
     values = {
@@ -119,7 +119,7 @@ _SELECTORS = [
 ]
 
 
-def _selectors(rule: Any) -> tuple[Any, ...]:
+def selectors_of(rule: Any) -> tuple[Any, ...]:
     """What a rule applies to; two rules of a component with the same could never both pay."""
     return tuple(getattr(rule, name) or None if name != "level" else rule.level for name in _SELECTORS)
 
@@ -127,7 +127,7 @@ def _selectors(rule: Any) -> tuple[Any, ...]:
 def _closeness(rule: Any) -> tuple[int, int]:
     """How closely a rule selects: a symbol more than a group, and by how many further things."""
     where = 2 if rule.symbol_id is not None else 1 if rule.symbol_group_id is not None else 0
-    return where, sum(value is not None for value in _selectors(rule)[2:])
+    return where, sum(value is not None for value in selectors_of(rule)[2:])
 
 
 def _make_room(others: list[PlanRule], terms: RuleTerms) -> int:
@@ -150,7 +150,7 @@ def _make_room(others: list[PlanRule], terms: RuleTerms) -> int:
 def set_version_terms(*, version_id: int, terms: VersionTerms, actor: Actor) -> PlanVersion:
     """How a draft treats money, and how far up it pays. Raises InvalidInput, naming the field."""
     authorise(actor, "ib.manage_plans")
-    version = _locked_draft(version_id, actor)
+    version = locked_draft(version_id, actor)
     check_version_terms(terms)
     before = {field.name: getattr(version, field.name) for field in fields(terms)}
     for name in before:
@@ -169,7 +169,7 @@ def set_version_terms(*, version_id: int, terms: VersionTerms, actor: Actor) -> 
 def add_rank(*, version_id: int, code: str, name: str, actor: Actor) -> PlanRank:
     """Adds a rank to a draft, above those that it has."""
     authorise(actor, "ib.manage_plans")
-    version = _locked_draft(version_id, actor)
+    version = locked_draft(version_id, actor)
     if not code.strip() or not name.strip():
         raise InvalidInput("A rank needs a code and a name.", field="name")
     if version.ranks.filter(code=code.strip()).exists():
@@ -194,7 +194,7 @@ def set_weight(
 ) -> PlanWeight:
     """By how much volume in a symbol group, or of an account group, counts in a draft."""
     authorise(actor, "ib.manage_plans")
-    version = _locked_draft(version_id, actor)
+    version = locked_draft(version_id, actor)
     amount = exact_decimal(weight, field="weight")
     if not 0 <= amount <= HIGHEST_WEIGHT or amount != round(amount, WEIGHT_DECIMALS):
         raise InvalidInput(f"A weight lies between 0 and {HIGHEST_WEIGHT}.", field="weight", value=str(weight))
@@ -223,7 +223,7 @@ def remove_rule(*, rule_id: int, actor: Actor) -> None:
     rule = visible_to(PlanRule.objects.all(), actor).filter(pk=rule_id).first()
     if rule is None:
         raise NotFound("No such rule, or it is not yours to see.", rule_id=rule_id)
-    version = _locked_draft(rule.version_id, actor)
+    version = locked_draft(rule.version_id, actor)
     audit.record(
         actor=actor,
         action="ib.remove_rule",
@@ -252,7 +252,7 @@ def publish_version(
         authorise(actor, "ib.manage_plans")
         if not actor.is_system:
             raise Denied("Publishing needs a change request that another person approved.", code="approval_needed")
-    version = _locked_draft(version_id, actor, by=approval)
+    version = locked_draft(version_id, actor, by=approval)
     if not version.rules.exists():
         raise InvalidInput("A version without rules would pay nobody.", field="version_id", value=version_id)
     ended = write_publication(version=version, valid_from=valid_from, published_by=actor.label)
@@ -346,7 +346,7 @@ def _published_copy(version_id: int, validity: DateTimeTZRange, actor: Actor) ->
     origin = PlanVersion.objects.get(pk=version_id)
     latest = PlanVersion.objects.filter(plan_id=origin.plan_id).order_by("-number").first()
     copy = PlanVersion.objects.create(plan_id=origin.plan_id, number=latest.number + 1 if latest else 1)
-    _copy_rules(origin, copy)
+    copy_of_rules(origin, copy)
     copy.state, copy.validity = PlanVersion.State.PUBLISHED, validity
     copy.published_at, copy.published_by = clock.now(), actor.label
     copy.save(update_fields=["state", "validity", "published_at", "published_by"])
@@ -375,13 +375,21 @@ def sign_agreement(*, partner_id: int, plan_id: int, valid_from: datetime, actor
     return agreement
 
 
-def _copy_rules(origin: PlanVersion, copy: PlanVersion) -> None:
+def copy_of_rules(origin: PlanVersion, copy: PlanVersion) -> None:
     """Everything that a version says: its terms, ranks, weights, rules and their tiers."""
     for name in (field.name for field in fields(VersionTerms)):
         setattr(copy, name, getattr(origin, name))
     copy.save(update_fields=[field.name for field in fields(VersionTerms)])
     for rows in (origin.ranks.all(), origin.weights.all()):
         rows.model._default_manager.bulk_create([_copied(row, version_id=copy.pk) for row in rows])
+    ranks = dict(copy.ranks.values_list("code", "pk"))
+    RankCondition.objects.bulk_create(
+        [
+            _copied(condition, rank_id=ranks[rank.code])
+            for rank in origin.ranks.prefetch_related("conditions")
+            for condition in rank.conditions.all()
+        ]
+    )
     for rule in origin.rules.prefetch_related("tiers"):
         tiers = list(rule.tiers.all())
         twin = _copied(rule, version_id=copy.pk)
@@ -397,7 +405,7 @@ def _copied(row: Any, **changed: Any) -> Any:
     return type(row)(**(values | changed))
 
 
-def _locked_draft(version_id: int, actor: Actor, *, by: Any = None) -> PlanVersion:
+def locked_draft(version_id: int, actor: Actor, *, by: Any = None) -> PlanVersion:
     """The draft, locked. While a change request to publish it is open, only that request touches it."""
     limit_waiting()
     get_visible(PlanVersion.objects.all(), actor, pk=version_id)

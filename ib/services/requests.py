@@ -112,6 +112,15 @@ def version_terms_of(version: PlanVersion) -> dict[str, Any]:
         value = getattr(version, name)
         terms[name] = plain(value) if isinstance(value, Decimal) else value
     terms["ranks"] = [[rank.code, rank.name] for rank in version.ranks.all()]
+    conditions = {
+        rank.code: [
+            *(str(condition) for condition in rank.conditions.all()),
+            *([f"kept for {rank.keep_months} months below them"] if rank.keep_months else []),
+        ]
+        for rank in version.ranks.prefetch_related("conditions")
+    }
+    if any(conditions.values()):
+        terms["rank_conditions"] = conditions
     terms["weights"] = [str(weight) for weight in version.weights.select_related("symbol_group", "account_group")]
     return terms
 
