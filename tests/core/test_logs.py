@@ -17,7 +17,7 @@ from backoffice.core.middleware import TraceMiddleware
 from backoffice.core.observing.logs import configure, remove_personal_data
 from backoffice.core.observing.masks import mask_event, mask_text
 from tests.core.test_files import keep
-from tests.logins import PASSWORD, make_user
+from tests.logins import PASSWORD, log_in, make_user
 from tests.mails import mails
 
 
@@ -168,6 +168,17 @@ def test_an_error_tells_neither_its_locals_nor_the_values_in_its_words(lines: io
         assert "ValueError: cannot write to [removed]" in str(line["exception"])
     text = lines.getvalue()
     assert [word for word in ("lindqvist", "DE8937", "12345678") if word in text] == []
+
+
+@pytest.mark.django_db
+def test_a_refused_request_is_one_line_without_a_traceback(lines: io.StringIO, client: Browser) -> None:
+    log_in(client, make_user("tom@example.com", "trader"))
+
+    assert client.get(reverse("admin:login")).status_code == 403
+
+    (line,) = [line for line in events(lines) if line["logger"] == "django.request"]
+    assert str(line["event"]).startswith("Forbidden")
+    assert "exception" not in line
 
 
 @pytest.mark.django_db(transaction=True)

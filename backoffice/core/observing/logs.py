@@ -21,6 +21,16 @@ def _drop_celery_noise(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]
     return event
 
 
+class NoTraceOfRefusals(logging.Filter):
+    """A request that is refused (403, 404, 405 …) is a decision and no failure: one line without a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every record through."""
+        if getattr(record, "status_code", 500) < 500:
+            record.exc_info = record.exc_text = None
+        return True
+
+
 def configure(config: dict[str, Any]) -> None:
     """Sends every log, ours and the libraries', to standard error as `json` or `console` lines from the level up."""
     shared: list[Any] = [
@@ -57,11 +67,13 @@ def configure(config: dict[str, Any]) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"events": formatter},
+            "filters": {"no_trace_of_refusals": {"()": NoTraceOfRefusals}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "events"}},
             "root": {"handlers": ["stderr"], "level": config["level"]},
             # Django sets up handlers of its own first; everything goes one way instead.
             "loggers": {
                 "django": through_root,
+                "django.request": {"filters": ["no_trace_of_refusals"]},
                 # The development server's own line repeats the query, and the request is logged already.
                 "django.server": {"level": "WARNING", **through_root},
                 "celery.beat": routine,
