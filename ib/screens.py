@@ -32,13 +32,17 @@ PAGES = (
     ("Coverage of trades", "admin:ib_coverage", "ib.view_commissions", 90, "fact_check"),
     ("Statements", "admin:ib_commissionstatement_changelist", "ib.view_statements", 62, "request_quote"),
     ("Payout terms", "admin:ib_payoutterms_changelist", "ib.view_statements", 64, "rule"),
+    ("Disputes", "admin:ib_dispute_changelist", "ib.view_disputes", 82, "gavel"),
+    ("Dispute statistics", "admin:ib_dispute_statistics", "ib.view_disputes", 84, "query_stats"),
+    ("Goodwill", "admin:ib_commissionadjustment_changelist", "ib.view_disputes", 86, "volunteer_activism"),
+    ("Limits of goodwill", "admin:ib_goodwilllimit_changelist", "ib.view_disputes", 88, "rule_settings"),
     ("Trades set aside", "admin:ib_quarantinedtrade_changelist", "ib.view_commissions", 95, "report"),
 )
 
 
 def register() -> None:
     """Menu entries, cards, panels and the partner's portal."""
-    from ib.admin import partners, plans, statements
+    from ib.admin import dispute_panels, partners, plans, statements
     from ib.portal import disputes as own_disputes
     from ib.portal import pages
     from ib.portal import statements as own_statements
@@ -51,6 +55,8 @@ def register() -> None:
     partners.register_panels()
     plans.register_panels()
     statements.register_panels()
+    dispute_panels.register_panels()
+    register_card("ib.disputes", roles, dispute_panels.disputes_card, order=42)
     pages.register()
     own_statements.register()
     own_disputes.register()

@@ -17,6 +17,7 @@ from backoffice.ui.views import DeskPage, DeskTablePage, register_desk_page
 from ib import selectors
 from ib.admin.forms import day_field
 from ib.models import CommissionLine
+from ib.selectors.disputes import open_dispute_about
 
 DAYS_SHOWN_AT_FIRST = 7
 
@@ -91,6 +92,7 @@ class LinePage(DeskPage):
             "amount": money_html(facts.amount, facts.currency),
             "explanation": explanation,
             "steps": explanation.steps,
+            "dispute": open_dispute_about(actor=actor, reference=facts.reference),
         }
 
     def breadcrumbs(self) -> list[tuple[str, str]]:

@@ -34,6 +34,7 @@ from ib.models import CarryBalance, ClientEvent, CpaClaim, Partner, PeriodLine
 from ib.models.client_events import MONEY_KINDS, ClientEventKind
 from ib.models.periods import PeriodLineKind
 from ib.selectors import period_lines as selectors
+from ib.selectors.disputes import open_dispute_about
 from ib.services import client_events, periods, rewards
 
 VIEW = "ib.view_commissions"
@@ -105,6 +106,7 @@ class PeriodLinePage(DeskPage):
             "amount": money_html(line.amount, line.currency),
             "explanation": explanation,
             "steps": explanation.steps,
+            "dispute": open_dispute_about(actor=actor, reference=line.reference),
         }
 
     def breadcrumbs(self) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def register() -> None:
     """Puts the desk's endpoints on the API. Called once, when the process starts."""
-    from ib.api import commissions, own, partners, plans, requests, statements, topics
+    from ib.api import commissions, disputes, own, partners, plans, requests, statements, topics
 
-    for part in (partners, plans, requests, commissions, statements, own, topics):
+    for part in (partners, plans, requests, commissions, statements, disputes, own, topics):
         part.register()

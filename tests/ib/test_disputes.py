@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +11,12 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test import Client as Browser
+from django.urls import reverse
+from PIL import Image
+from rest_framework.test import APIClient
 
 from backoffice.core.books import verify_books
 from backoffice.core.models import AuditRecord, ChangeRequest, Job, Message, StoredFile, WorkItem
@@ -41,7 +47,7 @@ from ib.services.shards import RESETTLE_DAY
 from ib.services.statements import approve_due_statements, close_statements
 from tests.factories.ib import Broker, after
 from tests.factories.platform import MONDAY, SYSTEM, correct_trade, make_trade, staff
-from tests.logins import make_actor, make_user
+from tests.logins import log_in, make_actor, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +61,9 @@ CHECKS = [
     "ib.lines_equal_accruals",
     "ledger.entries_balance",
 ]
+PNG_FILE = io.BytesIO()
+Image.new("RGB", (4, 4), "white").save(PNG_FILE, "PNG")
+PNG = PNG_FILE.getvalue()
 LAST_OF_MARCH = date(2026, 3, 31)
 
 
@@ -587,3 +596,116 @@ def test_due_times_follow_the_cause_and_the_weekend() -> None:
     due = datetime(2026, 3, 12, 9, tzinfo=UTC)
     asked = datetime(2026, 3, 10, 9, tzinfo=UTC)
     assert due_after_pause(due, asked_at=asked, now=asked + timedelta(hours=5)) == due + timedelta(hours=5)
+
+
+def csv_of(client: Browser, address: str) -> str:
+    return b"".join(client.get(f"{address}?export=csv").streaming_content).decode()
+
+
+def test_the_partners_pages_open_talk_and_end_a_dispute(world: World, client: Browser) -> None:
+    log_in(client, world.users["own"], second_factor=False)
+    reference = world.line().reference
+    page = client.get(reverse("portal:ib_line", args=[reference])).content.decode()
+    new = reverse("portal:ib_new_dispute", args=[reference])
+    assert new in page
+    # when the form is sent empty, the fields say what is missing
+    refused = client.post(new, {"cause": "", "claim": ""})
+    assert (refused.status_code, Dispute.objects.count()) == (400, 0)
+    # when it is sent with a picture and something that is none
+    picture = SimpleUploadedFile("proof.png", PNG, "image/png")
+    other = SimpleUploadedFile("proof.pdf", b"no document", "application/pdf")
+    sent = client.post(
+        new, {"cause": "rate", "claim": "<b>Eight.</b>", "claimed_amount": "16", "files": [picture, other]}
+    )
+    dispute = Dispute.objects.get()
+    address = reverse("portal:ib_dispute", args=[dispute.public_id])
+    assert (sent.status_code, sent.headers["Location"]) == (302, address)
+    shown = client.get(address).content.decode()
+    assert "proof.png" in shown
+    assert "was not taken" in shown
+    assert "&lt;b&gt;Eight.&lt;/b&gt;" in shown
+    assert "manager@desk.test" not in shown
+    # then the line says that it is held, and leads there; the form leads there too
+    assert "held until that is decided" in client.get(reverse("portal:ib_line", args=[reference])).content.decode()
+    assert client.get(new).headers["Location"] == address
+    for name in ("ib_disputes", "ib_unpaid_trades", "home"):
+        assert client.get(reverse(f"portal:{name}")).status_code == 200
+    assert dispute.reference in csv_of(client, reverse("portal:ib_disputes"))
+    kept = client.get(reverse("portal:ib_dispute_evidence", args=[dispute.public_id, 1]))
+    assert hashlib.sha256(kept.content).hexdigest() == DisputeEvidence.objects.get(audience="partner").digest
+    # when the desk asks, the partner answers and takes it back
+    disputes.ask_partner(dispute_id=dispute.pk, question="Really?", actor=world.actors["manager"])
+    assert "Really?" in client.get(address).content.decode()
+    assert client.post(address, {"act": "answer", "text": " "}).status_code == 400
+    assert client.post(address, {"act": "nonsense", "text": "x"}).status_code == 400
+    for act, words in (("answer", "Yes."), ("write", "Please hurry."), ("withdraw", "")):
+        assert client.post(address, {"act": act, "text": words}).status_code == 302
+    dispute.refresh_from_db()
+    assert (dispute.state, dispute.decision) == ("closed", "withdraw")
+    # and nobody else finds any of these pages
+    log_in(client, world.users["above"], second_factor=False)
+    for foreign in (address, new, reverse("portal:ib_dispute_evidence", args=[dispute.public_id, 1])):
+        assert client.get(foreign).status_code == 404
+    assert client.post(address, {"act": "write", "text": "x"}).status_code in {404, 405}
+
+
+def test_the_desks_pages_show_everything_and_act(world: World, client: Browser) -> None:
+    dispute = world.open()
+    world.open(subject=world.line(partner=world.above).reference, actor=world.actors["above"])
+    log_in(client, world.users["manager"])
+    address = reverse("admin:ib_dispute_change", args=[dispute.pk])
+    listed = client.get(f"{reverse('admin:ib_dispute_changelist')}?state=open").content.decode()
+    assert dispute.reference in listed
+    shown = client.get(address).content.decode()
+    for words in ("What the partner says", "The amount then and now", "Deals of the trade", "Data (JSON)", "14.00"):
+        assert words in shown, words
+    for audience in ("desk", "partner"):
+        kept = client.get(reverse("admin:ib_dispute_evidence", args=[dispute.pk, 1, audience]))
+        assert kept.headers["Content-Type"] == "application/json"
+    act = reverse("admin:ib_dispute_correct", args=[dispute.pk])
+    wanted = {"correction": "tree", "reason": "Wrong.", "confirmed": "yes", "idempotency_key": "one"}
+    assert "Name the change request" in client.post(act, wanted).content.decode()
+    assert client.post(act, {**wanted, "correction": "trade"}).status_code == 302
+    dispute.refresh_from_db()
+    assert dispute.state == "correcting"
+    for name in ("dispute_statistics", "commissionadjustment_changelist", "goodwilllimit_changelist"):
+        assert client.get(reverse(f"admin:ib_{name}")).status_code == 200
+    assert "Rate or rule" in csv_of(client, reverse("admin:ib_dispute_statistics"))
+    line = client.get(reverse("admin:ib_line", args=[world.line().reference])).content.decode()
+    assert "Disputed, amount held" in line
+    assert "Commission disputes" in client.get(reverse("admin:index")).content.decode()
+    # and an auditor reads without any button
+    log_in(client, world.users["auditor"])
+    assert client.get(address).status_code == 200
+    assert client.post(act, wanted).status_code == 403
+
+
+def test_disputes_over_http_for_both_sides(world: World) -> None:
+    own, desk = APIClient(), APIClient()
+    own.force_login(world.users["own"])
+    log_in(desk, world.users["finance"])
+    given = {"subject": world.line().reference, "cause": "rate", "claim": "Eight."}
+    made = own.post("/api/v1/own/commission-disputes/", given, format="json")
+    assert (made.status_code, made.json()["amount"]) == (201, "14.00000000")
+    assert own.post("/api/v1/own/commission-disputes/", given, format="json").status_code == 409
+    mine = f"/api/v1/own/commission-disputes/{made.json()['public_id']}/"
+    detail = own.get(mine).json()
+    assert [event["step"] for event in detail["events"]] == ["opened"]
+    assert len(detail["evidence"]) == 1
+    dispute = Dispute.objects.get()
+    theirs = f"/api/v1/commission-disputes/{dispute.pk}/"
+    assert (
+        desk.get("/api/v1/commission-disputes/?state=received").json()["results"][0]["reference"] == dispute.reference
+    )
+    assert desk.post(f"{theirs}ask/", {"question": "Why?"}, format="json").json()["state"] == "asked"
+    assert own.post(f"{mine}answer/", {"answer": "So."}, format="json").json()["state"] == "in_work"
+    assert desk.post(f"{theirs}goodwill/", {"amount": "1", "reason": "x"}, format="json").status_code == 400
+    assert desk.post(f"{theirs}reject/", {"reason": "No."}, format="json").json()["decision"] == "reject"
+    assert own.post(f"{mine}appeal/", {"text": "Yes."}, format="json").json()["state"] == "received"
+    (row,) = desk.get("/api/v1/commission-disputes/statistics/?by=plan").json()
+    assert (row["disputes"], row["appealed"]) == (1, 1)
+    assert own.get(theirs).status_code in {403, 404}
+    other = APIClient()
+    other.force_login(world.users["other"])
+    assert other.get(mine).status_code == 404
+    assert other.post(f"{mine}withdraw/", {}, format="json").status_code == 404
