@@ -139,7 +139,7 @@ class NoteForm(forms.Form):
     note = _long("Note", help_text="The partner never sees it.")
 
 
-class NoteDispute(WriteToPartner):
+class NoteDispute(DisputeAct):
     """A note of the desk to itself."""
 
     slug, title = "note", "Add a note"

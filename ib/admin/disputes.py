@@ -18,7 +18,6 @@ from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import (
-    Column,
     computed_column,
     link_column,
     moment_column,
@@ -110,7 +109,7 @@ class DisputeAdmin(DeskModelAdmin):
     """What partners doubt, and what became of it."""
 
     class Media:
-        css = {"all": ("ib/disputes.css",)}  # noqa: RUF012 - as Django reads it
+        css = {"all": ("ib/disputes.css",)}
 
     view_capability = VIEW
     list_display = (
@@ -302,7 +301,7 @@ class DisputeStatisticsPage(DeskTablePage):
     desk, slug, title, capability = "ib", "dispute_statistics", "Dispute statistics", VIEW
     subtitle = "Hours are those of the desk: while a partner is asked, the clock stands still."
     filter_form = StatisticsFilter
-    columns: tuple[Column, ...] = (
+    columns = (
         text("key", title="Group"),
         number("disputes", title="Disputes", digits=0),
         number("open", title="Open", digits=0),

@@ -174,7 +174,7 @@ class DisputeForm(forms.Form):
         max_length=4000, label="In your words", widget=forms.Textarea(attrs={"rows": 5}),
         help_text="Say what you expected and why.",
     )  # fmt: skip
-    files = FilesField(required=False, label="Files", help_text="Pictures or PDF, up to five.")
+    proof = FilesField(required=False, label="Files", help_text="Pictures or PDF, up to five.")
 
     def __init__(self, *args: Any, kind: DisputeSubject, currency: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -182,7 +182,7 @@ class DisputeForm(forms.Form):
         choices = [(cause.value, f"{cause.label} (we decide within {DUE_HOURS[cause]} hours)") for cause in causes]
         self.fields["cause"].choices = [("", "Choose …"), *choices]  # type: ignore[attr-defined]
         self.fields["claimed_amount"].label = f"What you expected, in {currency}"
-        self.fields["files"].widget.attrs.update(accept=file_purpose(FILE_PURPOSE).endings)
+        self.fields["proof"].widget.attrs.update(accept=file_purpose(FILE_PURPOSE).endings)
 
 
 class NewDisputePage(PortalView):
@@ -215,7 +215,7 @@ class NewDisputePage(PortalView):
             _refuse(form, error)
             return self.page(self._context(form), status=error.http_status)
         messages.success(request, f"Your dispute {dispute.reference} was received.")
-        keep_files(request, dispute, data["files"], self.actor)
+        keep_files(request, dispute, data["proof"], self.actor)
         return HttpResponseRedirect(reverse("portal:ib_dispute", args=[dispute.public_id]))
 
     def _form(self, data: Any) -> DisputeForm:

@@ -615,7 +615,7 @@ def test_the_partners_pages_open_talk_and_end_a_dispute(world: World, client: Br
     picture = SimpleUploadedFile("proof.png", PNG, "image/png")
     other = SimpleUploadedFile("proof.pdf", b"no document", "application/pdf")
     sent = client.post(
-        new, {"cause": "rate", "claim": "<b>Eight.</b>", "claimed_amount": "16", "files": [picture, other]}
+        new, {"cause": "rate", "claim": "<b>Eight.</b>", "claimed_amount": "16", "proof": [picture, other]}
     )
     dispute = Dispute.objects.get()
     address = reverse("portal:ib_dispute", args=[dispute.public_id])

@@ -110,13 +110,8 @@ def booked_day_of(dispute: Dispute) -> Any:
     """In which day's books the disputed line stands."""
     if dispute.period_line is not None:
         return dispute.period_line.booked_day
-    return CommissionLine.objects.values_list("booked_day", flat=True).get(
-        partner_id=dispute.partner_id,
-        trade_id=dispute.trade_id,
-        part=dispute.line_part,
-        seq=dispute.line_seq,
-        day=dispute.line_day,
-    )
+    where = {"part": dispute.line_part, "seq": dispute.line_seq, "day": dispute.line_day}
+    return lines_of(dispute).values_list("booked_day", flat=True).get(**where)
 
 
 def lines_of(dispute: Dispute) -> Any:
@@ -132,7 +127,7 @@ def lines_of(dispute: Dispute) -> Any:
             period=line.period,
             currency=line.currency,
         )
-    return CommissionLine.objects.filter(partner_id=dispute.partner_id, trade_id=dispute.trade_id)
+    return CommissionLine.objects.filter(partner_id=dispute.partner_id, trade_id=dispute.trade_id or 0)
 
 
 def booked_of(dispute: Dispute) -> Decimal:

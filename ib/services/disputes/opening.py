@@ -176,7 +176,7 @@ def find_subject(*, subject: str, actor: Actor, partner_id: int | None = None) -
         )
     trade_line = explaining.find_line(actor=actor, reference=subject)
     facts, _ = explaining.explain_line(actor=actor, reference=subject)
-    rule = PlanRule.objects.filter(pk=trade_line.rule_id).select_related("version").first()
+    rule = PlanRule.objects.filter(pk=trade_line.rule_id or 0).select_related("version").first()
     return Subject(
         DisputeSubject.TRADE_LINE,
         trade_line.reference,
@@ -195,7 +195,7 @@ def _unpaid(subject: str, actor: Actor, partner_id: int | None) -> Subject:
     number = subject.removeprefix(UNPAID_PREFIX)
     if not (number.isdigit() and number.isascii() and len(number) < 19):
         raise NotFound("No such trade without commission.", reference=subject)
-    own = Partner.objects.filter(user_id=actor.user_id) if partner_id is None else Partner.objects.filter(pk=partner_id)
+    own = Partner.objects.filter(user_id=actor.user_id or 0) if partner_id is None else Partner.objects.filter(pk=partner_id)
     partner = visible_to(own, actor).first()
     if partner is None:
         raise NotFound("No such trade without commission.", reference=subject)

@@ -13,6 +13,7 @@ from backoffice.core.types import Actor
 from backoffice.devstack.demo.accounts import write_accounts
 from backoffice.devstack.demo.api import introduce_other_systems
 from backoffice.devstack.demo.changes import write_changes
+from backoffice.devstack.demo.disputes import write_disputes
 from backoffice.devstack.demo.entities import write_entities
 from backoffice.devstack.demo.feeds import seed as seed_feeds
 from backoffice.devstack.demo.history import write_history
@@ -58,6 +59,7 @@ class Command(BaseCommand):
         write_past_orders()
         write_entities(seeding)
         write_changes(seeding)
+        write_disputes(seeding)
         write_swap_desk(seeding)
         write_symbols(seeding)
         write_accounts(seeding)
