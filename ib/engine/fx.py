@@ -1,10 +1,12 @@
 """The conversion rates of a settlement, as one small common table expression.
 
-A settlement needs few rates: its days times the pairs of the rate card. They are looked up once (`fx_cross` holds the
-rule), so the big join meets a table of some rows and not the history of rates.
+A settlement needs few rates: its days times the pairs of the rate card. They are looked up once, by the platform's rule,
+so the big join meets a table of some rows and not the history of rates.
 """
 
 from __future__ import annotations
+
+from platform_ops.selectors.rates import crossed_rates_select
 
 RATE_DECIMALS = 24
 """Decimal places that a line stores of its rate. Fine enough that rate × lots × amount is exact to 18 places, where
@@ -14,24 +16,12 @@ PRODUCT_DECIMALS = 18
 
 FX_TABLE = f"""
 fx AS MATERIALIZED (
-    SELECT wanted.day, pair.rate_currency, pair.reward_currency, pair.rate_digits,
-           round(crossed.rate, {RATE_DECIMALS}) AS rate, quoted.day AS rate_day
-    FROM unnest(%(days)s::date[]) AS wanted(day)
-    CROSS JOIN unnest(%(rate_currencies)s::text[], %(reward_currencies)s::text[], %(rate_digits)s::integer[])
+    SELECT crossed.day, crossed.rate_currency, crossed.reward_currency, pair.rate_digits,
+           round(crossed.rate, {RATE_DECIMALS}) AS rate, crossed.rate_day
+    FROM ({crossed_rates_select(days="%(days)s", given="%(rate_currencies)s", into="%(reward_currencies)s")}) AS crossed
+    JOIN unnest(%(rate_currencies)s::text[], %(reward_currencies)s::text[], %(rate_digits)s::integer[])
         AS pair(rate_currency, reward_currency, rate_digits)
-    CROSS JOIN LATERAL (
-        SELECT fx_cross(wanted.day, pair.rate_currency, pair.reward_currency) AS rate OFFSET 0
-    ) AS crossed
-    CROSS JOIN LATERAL (
-        SELECT max(complete.date) AS day FROM (
-            SELECT reference.date FROM platform_ops_fxrateused AS reference
-            WHERE reference.date BETWEEN wanted.day - 10 AND wanted.day
-              AND reference.currency IN (pair.rate_currency, pair.reward_currency)
-              AND pair.rate_currency <> pair.reward_currency
-            GROUP BY reference.date
-            HAVING count(*) = CASE WHEN 'EUR' IN (pair.rate_currency, pair.reward_currency) THEN 1 ELSE 2 END
-        ) AS complete
-    ) AS quoted
+      ON pair.rate_currency = crossed.rate_currency AND pair.reward_currency = crossed.reward_currency
     WHERE crossed.rate > 0
 )
 """  # noqa: S608 - own text

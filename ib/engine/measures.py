@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ib.engine.card.building import CardFacts
+from ib.engine.card.building import OF_THE_WHOLE_CARD, CardFacts
 from ib.rules.amounts import QUANTITY_DECIMALS
 from platform_ops.selectors.trade_economics import Part, trade_economics_select
 
@@ -63,10 +63,10 @@ class Measures:
 
 def measures_of(facts: CardFacts, scope: str, *, wants_terms: bool = False) -> Measures:
     """The pieces for a card of these traits; *scope* is the condition on the trades `t`."""
-    if not wants_terms and not (facts.traits - {"periods", "own", "symbols", "classes", "steps", "modes"}):
+    if not wants_terms and not (facts.traits - OF_THE_WHOLE_CARD - {"steps", "modes"}):
         return Measures()
     joins = _economics(facts, scope)
-    if facts.has("terms", "periods", "spread") or wants_terms:
+    if facts.has("terms", "spread") or wants_terms:
         joins += "\n    LEFT JOIN ib_planrule AS terms ON terms.id = card.terms_rule_id"
     if facts.has("balances"):
         joins += _BALANCES.format(scope=scope)

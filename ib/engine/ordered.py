@@ -263,10 +263,7 @@ def _row(partner_id: int, item: Candidate, valued: Valued | None) -> list[Any]:
 # Who has to be looked at after trades of a scope were settled: everybody whom entries by the period pay for the clients of
 # those trades, and whoever was paid for them so far. What looks at the month before, or at a client's whole time, concerns
 # later months too.
-_MARK = """
-INSERT INTO ib_tradeperiodmark (partner_id, period, cause)
-SELECT DISTINCT due.partner_id, later.period::date, %(cause)s
-FROM (
+_CONCERNED = """
     SELECT reach.beneficiary_id AS partner_id, date_trunc('month', t.business_day)::date AS period
     FROM platform_ops_trade AS t
     JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id
@@ -279,13 +276,27 @@ FROM (
     SELECT l.partner_id, date_trunc('month', l.day)::date
     FROM ib_commissionline AS l JOIN ib_ratecardentry AS entry ON entry.id = l.card_entry_id AND entry.needs_period
     WHERE {booked}
-) AS due
+"""
+_MARK = f"""
+INSERT INTO ib_tradeperiodmark (partner_id, period, cause)
+SELECT DISTINCT due.partner_id, later.period::date, %(cause)s
+FROM ({_CONCERNED}) AS due
 CROSS JOIN LATERAL generate_series(due.period, least(greatest(due.period, (
     SELECT date_trunc('month', max(business_day))::date FROM platform_ops_trade)), due.period + %(later)s * interval '1 month'),
     interval '1 month') AS later(period)
 RETURNING partner_id, period
 """
 ALL_LATER = 1_200
+
+
+def concerned_partners(scope: Scope, facts: CardFacts) -> list[int]:
+    """Whom trades of the scope may pay in their order, or were booked to so far."""
+    if not facts.has("periods"):
+        return []
+    sql = f"SELECT DISTINCT due.partner_id FROM ({_CONCERNED.format(trades=scope.trades, booked=scope.booked)}) AS due"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} ORDER BY 1", {"days": list(scope.days), **scope.parameters})
+        return [row[0] for row in cursor.fetchall()]
 
 
 def mark_periods(scope: Scope, facts: CardFacts, *, cause: str) -> int:

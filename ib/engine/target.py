@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 
 from backoffice.kernel.currency import Currency
-from ib.engine.card.building import CardFacts
+from ib.engine.card.building import OF_THE_WHOLE_CARD, CardFacts
 from ib.engine.fx import FX_TABLE
 from ib.engine.measures import Measures, measures_of
 from ib.rules.amounts import PRODUCT_DECIMALS, SHARES
@@ -120,6 +120,11 @@ RATE_CARD = "ib_ratecardentry"
 STAGE_ONE, STAGE_TWO, BOTH = "AND NOT card.needs_period", "AND card.needs_period", ""
 
 
+def _of_stage(facts: CardFacts, stage: str) -> CardFacts:
+    """What the entries of a stage ask for; a card that nobody asked by stage asks for everything."""
+    return facts if stage == BOTH else facts.of_stage(ordered=stage.startswith(STAGE_TWO))
+
+
 def trades_on_the_card(
     scope: Scope, facts: CardFacts, measures: Measures, *, card: str = RATE_CARD, stage: str = BOTH
 ) -> str:
@@ -161,11 +166,11 @@ def measured_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, st
 
     *more* are further columns of `trade`, `card` and `terms` that the caller needs.
     """
-    measures = measures_of(facts, scope.trades, wants_terms=bool(more))
+    measures = measures_of(_of_stage(facts, stage), scope.trades, wants_terms=bool(more))
     return f"""
         SELECT trade.id AS trade_id, trade.business_day, card.id AS card_entry_id, card.beneficiary_id, card.rule_id,
                card.level, card.path, card.part, card.rate, card.basis, card.reward_currency, card.reward_digits,
-               card.rounding_mode, card.rounding_stage, {measures.currency} AS rate_currency,
+               card.rounding_mode, card.rounding_stage, card.needs_period, {measures.currency} AS rate_currency,
                {measures.quantity} AS quantity, {measures.factor} AS factor, {measures.order_cap} AS cap_left,
                {measures.exclusion} AS exclusion{more}
         {trades_on_the_card(scope, facts, measures, card=card, stage=stage)}
@@ -179,6 +184,7 @@ def target_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, stag
 
     What is excluded has no target.
     """
+    whole, facts = facts, _of_stage(facts, stage)
     product = "measured.quantity * measured.rate"
     if facts.has("weights", "news", "credit"):
         product += " * coalesce(measured.factor, 1)"
@@ -190,13 +196,13 @@ def target_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, stag
     target = rounded(f"{product} * fx.rate", "measured.reward_digits::integer", facts)
     if facts.has("order_caps"):
         target = f"least({target}, measured.cap_left)"
-    excluded = "WHERE measured.exclusion IS NULL" if facts.traits - {"periods", "own", "symbols", "classes"} else ""
+    excluded = "WHERE measured.exclusion IS NULL" if facts.traits - OF_THE_WHOLE_CARD else ""
     return f"""
     SELECT measured.beneficiary_id AS partner_id, measured.trade_id, measured.part, measured.business_day AS day,
            measured.card_entry_id, measured.rule_id, measured.level, measured.path, measured.quantity, measured.factor,
            measured.rate, measured.rate_currency, NULL::numeric AS tier_before, measured.cap_left,
            fx.rate AS fx_rate, fx.rate_day AS fx_date, measured.reward_currency AS currency, {target} AS target
-    FROM ({measured_select(scope, facts, card=card, stage=stage)}) AS measured
+    FROM ({measured_select(scope, whole, card=card, stage=stage)}) AS measured
     JOIN fx {CONVERSION}
     {excluded}
     """

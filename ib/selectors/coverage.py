@@ -12,10 +12,9 @@ from backoffice.core.types import Actor
 from ib.engine import booking
 from ib.engine.card.building import CardFacts
 from ib.engine.fx import FX_TABLE
-from ib.engine.ordered import month_of
+from ib.engine.ordered import concerned_partners, month_of
 from ib.engine.target import (
     CONVERSION,
-    STAGE_ONE,
     Scope,
     difference_select,
     measured_select,
@@ -61,6 +60,10 @@ def uncovered_trades(*, actor: Actor, day: date, reason: Exclusion | None = None
     ]
 
 
+# In their order they are worth nothing to anybody, and nobody is paid for them by themselves.
+_WORTHLESS = "due.standing = 0 AND t.id = ANY(%(worthless)s)"
+
+
 def _fate_table(scope: Scope, facts: CardFacts) -> str:
     """`fate`: what became of each trade. A trade is paid only when every beneficiary of it could be valued."""
     return f"""
@@ -68,6 +71,7 @@ def _fate_table(scope: Scope, facts: CardFacts) -> str:
     due AS (
         SELECT measured.trade_id, count(*) FILTER (WHERE measured.exclusion IS NULL) AS beneficiaries,
                count(fx.rate) FILTER (WHERE measured.exclusion IS NULL) AS valued,
+               count(*) FILTER (WHERE measured.exclusion IS NULL AND NOT measured.needs_period) AS standing,
                min(measured.exclusion) AS exclusion
         FROM ({measured_select(scope, facts)}) AS measured
         LEFT JOIN fx {CONVERSION}
@@ -85,14 +89,14 @@ def _fate_table(scope: Scope, facts: CardFacts) -> str:
         SELECT t.id AS trade_id, t.ticket,
                CASE WHEN t.id = ANY(%(set_aside)s) THEN 'excluded'
                     WHEN t.id = ANY(%(unsettled)s) THEN 'unmatched'
-                    WHEN difference.trade_id IS NULL AND due.beneficiaries > 0 AND t.id = ANY(%(worthless)s) THEN 'excluded'
+                    WHEN difference.trade_id IS NULL AND due.beneficiaries > 0 AND {_WORTHLESS} THEN 'excluded'
                     WHEN difference.trade_id IS NOT NULL AND NOT difference.waits THEN 'unmatched'
                     WHEN difference.trade_id IS NULL AND due.valued = due.beneficiaries AND due.beneficiaries > 0 THEN 'paid'
                     ELSE 'excluded' END AS status,
                CASE WHEN t.id = ANY(%(set_aside)s) THEN 'set_aside'
                     WHEN t.id = ANY(%(unsettled)s) THEN NULL
                     WHEN difference.trade_id IS NOT NULL THEN CASE WHEN difference.waits THEN 'account_frozen' END
-                    WHEN due.beneficiaries > 0 AND t.id = ANY(%(worthless)s) THEN 'hedged'
+                    WHEN due.beneficiaries > 0 AND {_WORTHLESS} THEN 'hedged'
                     WHEN due.valued = due.beneficiaries AND due.beneficiaries > 0 THEN NULL
                     WHEN t.is_cancelled THEN 'cancelled'
                     WHEN account.is_demo THEN 'demo_account'
@@ -150,7 +154,7 @@ def _fates(
     if only is not None:
         scope = narrowed(scope, [only])
     facts = facts_of_card(card)
-    unsettled, worthless = _by_month(day, card)
+    unsettled, worthless = _by_month(scope, day, card)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM platform_ops_trade WHERE business_day = %s", [day])
         booking.pin_plan(cursor.fetchone()[0], facts)
@@ -171,27 +175,20 @@ def _fates(
     return rows
 
 
-def _by_month(day: date, card: RateCardVersion) -> tuple[list[int], list[int]]:
-    """Of the day's trades that are valued in their order: those whose booking differs, and those that pay nobody at all."""
-    if "periods" not in card.traits:
-        return [], []
+def _by_month(scope: Scope, day: date, card: RateCardVersion) -> tuple[list[int], list[int]]:
+    """Of the scope's trades that are valued in their order: those whose booking differs, and those that so pay nobody.
+
+    Only the months of partners whom these trades may pay, or did pay, are valued, each once.
+    """
     facts, period = facts_of_card(card), month_of(day)
     unsettled: set[int] = set()
     excluded: set[int] = set()
     paid: set[int] = set()
-    for partner_id in ordered.partners_of_month(period):
-        found = ordered.value_month(partner_id=partner_id, period=period, facts=facts)
+    for partner_id in concerned_partners(scope, facts):
+        found, rows = ordered.month_and_differences(partner_id=partner_id, period=period, card=card)
         excluded |= {trade_id for trade_id, _ in found.exclusions}
         paid |= {item.trade.trade_id for item in found.valued if not item.exclusion}
-        rows = ordered.difference_rows(partner_id=partner_id, period=period, card=card)
         unsettled |= {row["trade_id"] for row in rows if row["day"] == day}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT measured.trade_id FROM ({measured_select(scope_of_day(day), facts, stage=STAGE_ONE)}) AS measured"  # noqa: S608 - own text
-            " WHERE measured.exclusion IS NULL",
-            {"named_symbols": list(facts.symbols), "day": day},
-        )
-        paid |= {row[0] for row in cursor.fetchall()}
     return sorted(unsettled), sorted(excluded - paid)
 
 

@@ -63,7 +63,7 @@ class Valuation:
 def value_month(*, partner_id: int, period: date, facts: CardFacts, card: str = RATE_CARD) -> Valuation:
     """Values the trades of a partner's month in their order; writes nothing. Settlement, proof and preview all come here."""
     held = quarantine.held_trades(ordered.days_of_period(period))
-    booking.pin_plan(WHOLE_MONTH, facts)
+    booking.pin_plan(WHOLE_MONTH, facts.of_stage(ordered=True))
     found = ordered.candidates(partner_id=partner_id, period=period, facts=facts, held=held, card=card)
     booking.free_plan()
     terms = _terms({item.ordered.terms_rule_id for item in found if item.ordered is not None})
@@ -135,13 +135,21 @@ def run_due_job(job: Job, owner: str) -> dict[str, Any]:
 
 def difference_rows(*, partner_id: int, period: date, card: RateCardVersion) -> list[dict[str, Any]]:
     """What settling a partner's month would book now. Runs in the caller's transaction; writes to temporary tables only."""
-    facts = facts_of_card(card)
-    found = value_month(partner_id=partner_id, period=period, facts=facts)
+    return month_and_differences(partner_id=partner_id, period=period, card=card)[1]
+
+
+def month_and_differences(
+    *, partner_id: int, period: date, card: RateCardVersion
+) -> tuple[Valuation, list[dict[str, Any]]]:
+    """What a partner's month is worth, and what settling it would book now. As `difference_rows`."""
+    found = value_month(partner_id=partner_id, period=period, facts=facts_of_card(card))
+    if not found.candidates:
+        return found, []
     select = ordered.difference_of(partner_id=partner_id, period=period, found=found.candidates, valued=found.valued)
     with connection.cursor() as cursor:
         cursor.execute(select)
         names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return found, [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 _CONCERNED = """

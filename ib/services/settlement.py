@@ -145,7 +145,7 @@ def _book_day(state: Booking, *, day: date) -> None:
     state.trades = _count("business_day = %s AND NOT is_cancelled", [day])
     scope, facts = target.scope_of_day(day, held=quarantine.held_trades([day])), facts_of_card(state.card)
     _mark(state, scope, facts)
-    with pinned_plan(max(state.trades, _count_booked(day)), facts):
+    with pinned_plan(max(state.trades, _count_booked(day)), facts.of_stage(ordered=False)):
         state.sums = booking.book_differences(
             scope=scope,
             facts=facts,
@@ -166,7 +166,7 @@ def _book_ingest_batch(state: Booking, *, ingest_batch_id: int, compare_all: boo
     held = quarantine.held_trades(all_days)
     changed = [trade_id for trade_id in changed if trade_id not in held]
     facts = facts_of_card(state.card)
-    with pinned_plan(state.trades, facts):
+    with pinned_plan(state.trades, facts.of_stage(ordered=False)):
         if state.trades > len(changed):
             scope = target.scope_of_new_trades(batch_id=ingest_batch_id, except_ids=[*changed, *held], days=days)
             state.sums += booking.book_new_lines(scope=scope, facts=facts, booking=books, batch_id=state.batch.pk)

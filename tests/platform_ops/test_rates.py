@@ -13,7 +13,7 @@ from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import InvalidInput, MissingRate
 from platform_ops.gateways.ecb import read_rates
 from platform_ops.models import FxReferenceRate
-from platform_ops.selectors.rates import rate_provider
+from platform_ops.selectors.rates import crossed_rates_select, rate_provider
 from platform_ops.services.rates import continue_reference_rates, load_reference_rates
 
 pytestmark = pytest.mark.django_db
@@ -113,3 +113,23 @@ def test_a_damaged_file_names_row_and_field_and_stores_nothing(data: bytes, fiel
 
 def test_the_last_column_of_the_history_may_be_empty() -> None:
     assert [rate.currency for rate in read_rates(b"Date,USD,\n2026-10-30,1.1172,\n")] == ["USD"]
+
+
+def test_many_days_and_pairs_cross_at_once_as_each_does_alone() -> None:
+    load_reference_rates(actor=LOADER)
+    days = [date(2026, 10, 30), date(2026, 11, 1), date(2019, 12, 26), date(2022, 3, 9), date(2022, 3, 20)]
+    pairs = [("GBP", "USD"), ("USD", "JPY"), ("EUR", "CHF"), ("JPY", "EUR"), ("USD", "USD"), ("RUB", "USD"),
+             ("USC", "USD"), ("EUR", "EUC"), ("USC", "JPY"), ("EUC", "GBP"), ("XXX", "USD")]  # fmt: skip
+    select = crossed_rates_select(days="%(days)s", given="%(given)s", into="%(into)s")
+    named = {"days": days, "given": [pair[0] for pair in pairs], "into": [pair[1] for pair in pairs]}
+
+    with connection.cursor() as cursor:
+        cursor.execute(select, named)
+        rows = cursor.fetchall()
+
+    assert {row[:3]: row[4] for row in rows} == {(day, *pair): cross(day, *pair) for day in days for pair in pairs}
+    fixed = {row[:3]: row[3] for row in rows}
+    assert fixed[date(2026, 11, 1), "GBP", "USD"] == date(2026, 10, 30)
+    assert fixed[date(2022, 3, 9), "RUB", "USD"] == date(2022, 3, 1)
+    assert fixed[date(2022, 3, 20), "RUB", "USD"] is None
+    assert fixed[date(2026, 11, 1), "USD", "USD"] is None

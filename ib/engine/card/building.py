@@ -10,7 +10,7 @@ from django.db import connection
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import InvalidInput
 from ib.engine.card.classes import names_accounts, refresh_classes
-from ib.engine.card.compiling import Seen, compile_entries, traits_of
+from ib.engine.card.compiling import ORDERED_TRAIT, SINGLE_TRAIT, SeenByStage, compile_entries, traits_by_stage
 from ib.engine.card.snapshot import read_snapshot
 from ib.engine.card.tables import CURRENCY_PAIRS, DIGEST, write_build
 
@@ -20,6 +20,10 @@ _ACCOUNT_MONEY = "SELECT DISTINCT currency FROM platform_ops_tradingaccount"
 _SYMBOL_MONEY = "SELECT DISTINCT profit_currency FROM platform_ops_symbol"
 _OF_ACCOUNTS = frozenset({"commission", "profit", "notional"})
 _OF_SYMBOLS = frozenset({"points_basis", "spread", "markup"})
+
+
+OF_THE_WHOLE_CARD = frozenset({"own", "symbols", "classes", "periods", "prior", "lifetime"})
+"""Traits that decide which entry is for a trade; they hold for both stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,14 @@ class CardFacts:
     def has(self, *traits: str) -> bool:
         """Whether any of the traits occurs."""
         return not self.traits.isdisjoint(traits)
+
+    def of_stage(self, *, ordered: bool) -> CardFacts:
+        """What the entries of one stage ask for: those valued in the trades' order, or all the others."""
+        stage, other = (ORDERED_TRAIT, SINGLE_TRAIT) if ordered else (SINGLE_TRAIT, ORDERED_TRAIT)
+        named = {trait.removeprefix(stage) for trait in self.traits if trait.startswith(stage)}
+        if not named and not any(trait.startswith(other) for trait in self.traits):
+            return self
+        return CardFacts(self.pairs, self.symbols, frozenset(named | (self.traits & OF_THE_WHOLE_CARD)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,7 @@ def build_card() -> Built:
     """Compiles into `ib_card_build`. Account classes are brought up to date first."""
     classes, changed = refresh_classes()
     snapshot = read_snapshot(classes)
-    seen = Seen()
+    seen = SeenByStage()
     write_build(seen.watch(compile_entries(snapshot)))
     with connection.cursor() as cursor:
         cursor.execute(DIGEST)
@@ -94,6 +106,6 @@ def build_card() -> Built:
         groups=list(snapshot.symbol_groups),
         symbols=[symbol for symbol, _ in snapshot.symbols],
         pairs=pairs,
-        traits=sorted({*traits_of(snapshot, seen), *(["classes"] if names_accounts() else [])}),
+        traits=sorted({*traits_by_stage(snapshot, seen), *(["classes"] if names_accounts() else [])}),
         changed_accounts=changed,
     )

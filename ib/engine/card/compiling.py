@@ -254,6 +254,9 @@ def _joined(times: list[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, 
         yield start, end
 
 
+SINGLE_TRAIT, ORDERED_TRAIT = "single:", "ordered:"
+"""What stands before a trait that the entries of one stage ask for."""
+
 BASIS_TRAITS = {
     "points": "points_basis",
     "spread_share": "spread",
@@ -277,18 +280,40 @@ class Seen:
     modes: bool = False
     steps: bool = False
 
+    def note(self, entry: Entry) -> None:
+        """Takes an entry into account."""
+        self.symbols |= entry[2] != 0
+        self.classes |= entry[3] != 0
+        self.terms.add(entry[8])
+        self.bases.add(entry[11])
+        self.money |= entry[13] == ""
+        self.weights |= entry[14] != 1
+        self.modes |= entry[17] != "half_up"
+        self.steps |= entry[18] == "step"
+
+
+@dataclass(slots=True)
+class SeenByStage:
+    """What occurs among the entries that are valued by themselves, and among those that are valued in the trades' order."""
+
+    single: Seen = field(default_factory=Seen)
+    ordered: Seen = field(default_factory=Seen)
+
     def watch(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """The same entries."""
         for entry in entries:
-            self.symbols |= entry[2] != 0
-            self.classes |= entry[3] != 0
-            self.terms.add(entry[8])
-            self.bases.add(entry[11])
-            self.money |= entry[13] == ""
-            self.weights |= entry[14] != 1
-            self.modes |= entry[17] != "half_up"
-            self.steps |= entry[18] == "step"
+            (self.ordered if entry[19] else self.single).note(entry)
             yield entry
+
+
+def traits_by_stage(snapshot: Snapshot, seen: SeenByStage) -> list[str]:
+    """What the card's entries ask of a settlement: all together and, where there are two stages, each stage by its name."""
+    single, ordered = traits_of(snapshot, seen.single), traits_of(snapshot, seen.ordered)
+    if not seen.ordered.terms:
+        return single
+    return sorted(
+        {*single, *ordered, *(SINGLE_TRAIT + trait for trait in single), *(ORDERED_TRAIT + trait for trait in ordered)}
+    )
 
 
 def traits_of(snapshot: Snapshot, seen: Seen) -> list[str]:
