@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -20,10 +21,11 @@ from backoffice.ui.panels import register_panel
 from ib.admin.disputes import VIEW, state_of
 from ib.admin.tables import table
 from ib.dispute_rules import DisputeDecision, DisputeState, DisputeSubject
-from ib.models import CommissionStatement, Dispute, Partner
+from ib.models import CommissionStatement, Dispute, DisputeEvidence, Partner
 from ib.selectors import disputed
 from ib.selectors import disputes as selectors
 
+Audience = DisputeEvidence.Audience
 PANEL_ROWS = 10
 CARD_DAYS = 90
 MOST_DEALS = 100
@@ -34,7 +36,7 @@ def register_panels() -> None:
     for key, title, render, order in (
         ("claim", "What the partner says", _claim, 10),
         ("now", "The amount then and now", _then_and_now, 20),
-        ("why", "Why the line is what it is", _why, 30),
+        ("why", "Why the line was what it was", _why, 30),
         ("deals", "Deals of the trade", _deals, 40),
         ("timeline", "What happened", _timeline, 50),
         ("evidence", "Evidence and files", _evidence, 60),
@@ -74,10 +76,15 @@ def _why(dispute: Dispute, actor: Actor) -> SafeString:
         why = disputed.why_unpaid(dispute.partner, dispute.trade_id or 0)
         return format_html("<p>Now: {}. The evidence below says what it was when the dispute came.</p>", why["why"])
     name = "admin:ib_period_line" if dispute.subject == DisputeSubject.PERIOD_LINE else "admin:ib_line"
-    return format_html(
-        '<p><a class="bo-link" href="{}">Explanation of {}, rebuilt now</a></p>',
-        reverse(name, args=[dispute.subject_reference]),
-        dispute.subject_reference,
+    kept = [item for item in selectors.evidence_of(actor=actor, dispute=dispute) if item.audience == Audience.DESK]
+    steps = json.loads(kept[-1].body).get("steps", []) if kept else []
+    return render_to_string(
+        "ib/dispute_why.html",
+        {
+            "steps": [{"title": title, "text": text, "figure": figure} for title, text, figure in steps],
+            "taken_at": kept[-1].taken_at if kept else None,
+            "url": reverse(name, args=[dispute.subject_reference]),
+        },
     )
 
 

@@ -115,21 +115,19 @@ class DisputeAdmin(DeskModelAdmin):
     list_display = (
         "reference",
         "partner_shown",
-        "subject_reference",
+        "line_shown",
         "cause",
         "state_shown",
-        "due_shown",
+        "due_moment",
         "owner_shown",
         "amount_shown",
-        "claimed_shown",
         "delta_shown",
-        "opened_shown",
     )
     fields = (
         "reference",
         "partner_shown",
         "subject",
-        "subject_reference",
+        "line_shown",
         "ticket",
         "cause",
         "state_shown",
@@ -138,11 +136,7 @@ class DisputeAdmin(DeskModelAdmin):
         "amount_shown",
         "claimed_shown",
         "held_shown",
-        "decision_reason",
-        "decided_by",
-        "correction_shown",
-        "change_shown",
-        "delta_shown",
+        "opened_shown",
     )
     list_select_related = ("partner", "owner")
     list_filter = (StateFilter, "cause", "decision", "subject", "plan", "opened_at")
@@ -162,6 +156,13 @@ class DisputeAdmin(DeskModelAdmin):
     list_actions = (TakeIn,)
     empty_text = "No partner disputes anything. A dispute begins at a commission line in the partner's portal."
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        """What was decided stands there once it was."""
+        decided = ("decision_reason", "decided_by", "correction_shown", "change_shown", "delta_shown")
+        return (*self.fields, *decided) if obj is not None and obj.decision else self.fields
+
+    line_shown = text_column("subject_reference", title="Line")
+    due_moment = moment_column("due_at", title="Due", order="due_at")
     partner_shown = link_column("partner", title="Partner", order="partner__reference")
     state_shown = state_column(state_of, title="State", tones=TONES, order="state")
     due_shown = computed_column(

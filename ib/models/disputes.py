@@ -151,7 +151,7 @@ class Dispute(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.reference} about {self.subject_reference}"
+        return self.reference
 
     @property
     def is_open(self) -> bool:

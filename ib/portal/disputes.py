@@ -25,7 +25,15 @@ from backoffice.ui.exports import export_response
 from backoffice.ui.formats import format_amount
 from backoffice.ui.portal import Panel, PortalTablePage, PortalView, register_home_panel, register_portal_page
 from ib import selectors
-from ib.dispute_rules import ANSWER_DAYS, CAUSES_OF_SUBJECT, DUE_HOURS, DisputeDecision, DisputeState, DisputeSubject
+from ib.dispute_rules import (
+    ANSWER_DAYS,
+    CAUSES_OF_SUBJECT,
+    DUE_HOURS,
+    DisputeDecision,
+    DisputeState,
+    DisputeStep,
+    DisputeSubject,
+)
 from ib.models import Dispute, DisputeEvent
 from ib.portal.pages import PeriodMixin
 from ib.selectors import disputed
@@ -47,6 +55,15 @@ TONES = {
     "Goodwill": "good",
     "The amount stands": "quiet",
     "Withdrawn": "quiet",
+}
+
+
+STEP_WORDS = {
+    DisputeStep.OPENED: "You disputed it",
+    DisputeStep.TAKEN: "Somebody looks into it",
+    DisputeStep.ASKED: "Our question",
+    DisputeStep.ANSWERED: "Your answer",
+    DisputeStep.APPEALED: "Your appeal",
 }
 
 
@@ -294,6 +311,7 @@ def dispute_context(dispute: Dispute, actor: Actor) -> dict[str, Any]:
     """What a dispute's page shows."""
     currency = dispute.currency
     later = dispute_selectors.later_lines(actor=actor, dispute=dispute)
+    events = dispute_selectors.timeline(actor=actor, dispute=dispute)
     return {
         "title": f"Dispute {dispute.reference}",
         "dispute": dispute,
@@ -319,7 +337,8 @@ def dispute_context(dispute: Dispute, actor: Actor) -> dict[str, Any]:
             )
             for line in later
         ],
-        "events": [(event, who(event)) for event in dispute_selectors.timeline(actor=actor, dispute=dispute)],
+        "events": [(STEP_WORDS.get(event.step, event.get_step_display()), event, who(event)) for event in events],
+        "question": next((event.text for event in reversed(events) if event.step == DisputeStep.ASKED), ""),
         "evidence": dispute_selectors.evidence_of(actor=actor, dispute=dispute),
         "files": dispute_selectors.files_of(actor=actor, dispute=dispute),
         "accept": file_purpose(FILE_PURPOSE).endings,
@@ -462,11 +481,8 @@ def register() -> None:
     register_portal_page(
         "ib.disputes", "Disputes", "portal:ib_disputes", ROLES, 37, route="commission/disputes/", view=DisputesPage
     )
-    register_portal_page(
-        "ib.unpaid_trades", "Unpaid trades", "portal:ib_unpaid_trades", ROLES, 38,
-        route="commission/unpaid/", view=UnpaidTradesPage,
-    )  # fmt: skip
     hidden = (
+        ("unpaid_trades", "Trades without commission", "commission/unpaid/", UnpaidTradesPage),
         ("new_dispute", "New dispute", "commission/disputes/new/<str:subject>/", NewDisputePage),
         ("dispute", "Dispute", "commission/disputes/<uuid:public_id>/", DisputePage),
         ("dispute_evidence", "Evidence", "commission/disputes/<uuid:public_id>/evidence/<int:number>/", EvidencePage),

@@ -336,6 +336,8 @@ FITTING: dict[str, dict[str, Any]] = {
     "ib.RankEvaluation": {"period": date(2026, 3, 1)},
     "ib.RankCondition": {"measure": "lots", "threshold": Decimal(5), "currency": ""},
     "ib.PayoutTerms": {"review_days": 1, "hold_days": 1, "minimum_payout": Decimal(0)},
+    "ib.Dispute": {"subject": "unpaid_trade", "trade_id": 1, "amount": Decimal(0), "state": "received", "decision": ""},
+    "ib.GoodwillLimit": {"per_case": Decimal(1), "per_month": Decimal(1)},
     "ib.CommissionStatement": {"earned": Decimal(70), "total": Decimal(70), "from_day": MONDAY, "to_day": MONDAY},
     "platform_ops.GroupSymbolOverride": {"spread_points": 12},
     "platform_ops.OrderExecution": {"hour": 12, "volume_lots": Decimal(1), "filled_lots": Decimal(1)},
