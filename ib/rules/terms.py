@@ -11,6 +11,8 @@ from backoffice.kernel.errors import InvalidInput
 from ib.types import RuleTerms, VersionTerms
 
 AMOUNT_DECIMALS = 8
+USUAL_DIGITS = 2
+"""Decimals of most currencies, and the most of a plan whose reward is in each partner's own."""
 HIGHEST_RATE = Decimal(1_000_000)
 HIGHEST_SHARE = Decimal(1_000)
 HIGHEST_BOUND = Decimal(10) ** 15
@@ -190,8 +192,7 @@ def check_version_terms(terms: VersionTerms) -> None:
     }.items():
         if getattr(terms, field) not in choices:
             _refuse(field, getattr(terms, field), f"It must be one of {', '.join(sorted(choices))}.")
-    if terms.rounding_decimals is not None and not 0 <= terms.rounding_decimals <= AMOUNT_DECIMALS:
-        _refuse("rounding_decimals", terms.rounding_decimals, f"Between 0 and {AMOUNT_DECIMALS}.")
+    check_decimals(reward_currency=terms.reward_currency, decimals=terms.rounding_decimals)
     if terms.depth_limit is not None and not 1 <= terms.depth_limit <= DEEPEST_LEVEL:
         _refuse("depth_limit", terms.depth_limit, f"Between 1 and {DEEPEST_LEVEL}.")
     share = terms.maximum_share_of_revenue
@@ -203,6 +204,26 @@ def check_version_terms(terms: VersionTerms) -> None:
         _refuse("carry_cap", terms.carry_cap, "It must be above zero.")
     if terms.carry_reset_months is not None and terms.carry_reset_months < 1:
         _refuse("carry_reset_months", terms.carry_reset_months, "At least one month.")
+
+
+def check_decimals(*, reward_currency: str, decimals: int | None) -> None:
+    """Raises InvalidInput (`finer_than_currency`) for more decimals than the books have of the reward's currency.
+
+    Where the reward has each partner's own currency, two are the most: a currency with more has to be stated.
+    """
+    if decimals is None:
+        return
+    digits = Currency.of(reward_currency).digits if reward_currency else USUAL_DIGITS
+    if decimals < 0:
+        _refuse("rounding_decimals", decimals, "It must not be negative.")
+    if decimals > digits:
+        whose = f"{reward_currency} has" if reward_currency else "Without a stated currency of the reward a plan has"
+        raise InvalidInput(
+            f"{whose} at most {digits} decimals; finer amounts cannot be booked.",
+            code="finer_than_currency",
+            field="rounding_decimals",
+            value=str(decimals),
+        )
 
 
 def _refuse(field: str, value: Any, message: str) -> None:

@@ -14,7 +14,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from backoffice.core.access import authorise
 from backoffice.core.models import Job
@@ -126,10 +126,11 @@ def enqueue_due(*, key: str) -> None:
 
 
 def run_due_job(job: Job, owner: str) -> dict[str, Any]:
-    """Settles every marked month, a transaction each, and finishes the job."""
+    """Settles every marked month, a transaction each, and finishes the job. Killed in between, the marks left are the rest."""
     results = settle_due(actor=ACTOR)
     outcome = {"months": len(results), "lines": sum(result.lines for result in results)}
-    jobs.finish(job=job, owner=owner, result=outcome)
+    with transaction.atomic():
+        jobs.finish(job=job, owner=owner, result=outcome)
     return outcome
 
 

@@ -24,7 +24,7 @@ from backoffice.kernel.decimals import exact_decimal
 from backoffice.kernel.errors import Conflict, Denied, IllegalTransition, InvalidInput, NotFound
 from ib.locks import limit_waiting, lock_plan_version
 from ib.models import Agreement, Plan, PlanRank, PlanRule, PlanTier, PlanVersion, PlanWeight, RankCondition
-from ib.rules.terms import check_terms, check_version_terms
+from ib.rules.terms import check_decimals, check_terms, check_version_terms
 from ib.services.partners import locked_partner
 from ib.services.validity import check_moment, cut_off, from_on, text_of
 from ib.types import RuleTerms, VersionTerms
@@ -255,6 +255,7 @@ def publish_version(
     version = locked_draft(version_id, actor, by=approval)
     if not version.rules.exists():
         raise InvalidInput("A version without rules would pay nobody.", field="version_id", value=version_id)
+    check_decimals(reward_currency=version.reward_currency, decimals=version.rounding_decimals)
     ended = write_publication(version=version, valid_from=valid_from, published_by=actor.label)
     audit.record(
         actor=actor,
