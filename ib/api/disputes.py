@@ -7,10 +7,14 @@ from typing import Any
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from backoffice.core.models import StoredFile
+from backoffice.core.services.files import read_upload
 from backoffice.ui.api_fields import AmountField, entity_field
+from backoffice.ui.api_parsers import StrictJSONParser
 from backoffice.ui.api_registry import register_endpoint, register_router
 from backoffice.ui.api_views import (
     ApiView,
@@ -31,6 +35,7 @@ from ib.selectors.disputes import StatisticsBy
 from ib.services import disputes
 from ib.services.disputes.common import HANDLE, MAX_TEXT, OPEN
 from ib.services.disputes.goodwill import LIMIT_MAKER, PROPOSE
+from ib.services.disputes.letters import FILE_PURPOSE
 
 VIEW = dispute_selectors.VIEW
 OWN = "ib.view_own_commissions"
@@ -480,8 +485,88 @@ class OwnAppealView(ApiView):
         return disputes.appeal_dispute(dispute_id=_own(call), actor=call.actor, **call.data)
 
 
+class DisputeFileSerializer(serializers.ModelSerializer[StoredFile]):
+    """A file of a dispute."""
+
+    state = serializers.ChoiceField(choices=StoredFile.State.choices, read_only=True)
+
+    class Meta:
+        model = StoredFile
+        fields = ["public_id", "original_name", "content_type", "state", "reason", "sha256", "size_bytes", "created_at"]
+        read_only_fields = fields
+
+
+class NewDisputeFileSerializer(StrictSerializer):
+    """What proves the claim."""
+
+    file = serializers.FileField(max_length=255, help_text="PDF, JPEG, PNG or WebP, at most 10 MB.")
+
+
+class DisputeFilesView(ApiView):
+    """Files of a dispute: a partner's own, or one that the desk sees."""
+
+    capability = "ib.read_dispute_files"
+
+    def get_parsers(self) -> list[Any]:
+        """A file comes as a form."""
+        is_upload = self.request is None or self.request.method == "POST"
+        return [MultiPartParser()] if is_upload else [StrictJSONParser()]
+
+    @extend_schema(operation_id="commission_dispute_files", responses=DisputeFileSerializer(many=True))
+    def get(self, request: Request, public_id: Any) -> Response:
+        """The newest first."""
+        dispute = dispute_selectors.find_dispute(actor=self.actor, public_id=public_id)
+        found = dispute_selectors.files_of(actor=self.actor, dispute=dispute)
+        return Response(DisputeFileSerializer(found, many=True).data)
+
+    @use_case(
+        capability="ib.give_dispute_files",
+        input=NewDisputeFileSerializer,
+        output=DisputeFileSerializer,
+        status=201,
+        operation_id="commission_dispute_files_upload",
+        description="Keeps a file with an open dispute and checks it; look at `state`.",
+    )
+    def post(self, call: Call) -> StoredFile:
+        """The file as it was found."""
+        upload = call.data["file"]
+        return disputes.add_file(
+            dispute_id=_own(call),
+            data=read_upload(upload, purpose=FILE_PURPOSE),
+            file_name=upload.name,
+            actor=call.actor,
+        )
+
+
+class DisputeEvidenceSerializer(serializers.Serializer[Any]):
+    """A kept pack of evidence: its text is what the digest is of."""
+
+    number = serializers.IntegerField()
+    audience = serializers.CharField()
+    digest = serializers.CharField()
+    taken_at = serializers.DateTimeField()
+    body = serializers.CharField()
+
+
+class DisputeEvidenceView(ApiView):
+    """What was kept when the dispute, or its appeal, came; for each side what it may see."""
+
+    capability = "ib.read_dispute_files"
+
+    @extend_schema(operation_id="commission_dispute_evidence", responses=DisputeEvidenceSerializer(many=True))
+    def get(self, request: Request, public_id: Any) -> Response:
+        """Every pack."""
+        dispute = dispute_selectors.find_dispute(actor=self.actor, public_id=public_id)
+        found = dispute_selectors.evidence_of(actor=self.actor, dispute=dispute)
+        return Response(DisputeEvidenceSerializer(found, many=True).data)
+
+
 def register() -> None:
     """Puts disputes on the API."""
+    register_endpoint("commission-disputes/<uuid:public_id>/files/", DisputeFilesView, "commission-dispute-files")
+    register_endpoint(
+        "commission-disputes/<uuid:public_id>/evidence/", DisputeEvidenceView, "commission-dispute-evidence"
+    )
     register_endpoint("commission-disputes/statistics/", DisputeStatisticsView, "commission-dispute-statistics")
     register_endpoint("goodwill-limits/request/", RequestLimitView, "goodwill-limits-request")
     register_endpoint("own/commission-disputes/", OwnDisputesView, "own-commission-disputes")

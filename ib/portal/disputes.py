@@ -58,7 +58,7 @@ TONES = {
 }
 
 
-STEP_WORDS = {
+STEP_WORDS: dict[str, str] = {
     DisputeStep.OPENED: "You disputed it",
     DisputeStep.TAKEN: "Somebody looks into it",
     DisputeStep.ASKED: "Our question",

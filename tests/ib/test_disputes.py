@@ -709,3 +709,25 @@ def test_disputes_over_http_for_both_sides(world: World) -> None:
     other.force_login(world.users["other"])
     assert other.get(mine).status_code == 404
     assert other.post(f"{mine}withdraw/", {}, format="json").status_code == 404
+
+
+def test_files_and_evidence_over_http_are_for_those_who_see_the_dispute(world: World) -> None:
+    dispute = world.open()
+    own, desk, other = APIClient(), APIClient(), APIClient()
+    own.force_login(world.users["own"])
+    other.force_login(world.users["other"])
+    log_in(desk, world.users["manager"])
+    base = f"/api/v1/commission-disputes/{dispute.public_id}/"
+    made = own.post(f"{base}files/", {"file": SimpleUploadedFile("proof.png", PNG, "image/png")}, format="multipart")
+    assert (made.status_code, made.json()["state"]) == (201, "clean")
+    assert [item["original_name"] for item in desk.get(f"{base}files/").json()] == ["proof.png"]
+    assert [item["audience"] for item in own.get(f"{base}evidence/").json()] == ["partner"]
+    assert [item["audience"] for item in desk.get(f"{base}evidence/").json()] == ["desk", "partner"]
+    for item in desk.get(f"{base}evidence/").json():
+        assert hashlib.sha256(item["body"].encode()).hexdigest() == item["digest"]
+    for name in ("files", "evidence"):
+        assert other.get(f"{base}{name}/").status_code == 404
+    # and a closed dispute takes none any more
+    disputes.withdraw_dispute(dispute_id=dispute.pk, actor=world.actors["own"])
+    again = SimpleUploadedFile("more.png", PNG, "image/png")
+    assert own.post(f"{base}files/", {"file": again}, format="multipart").status_code == 409
