@@ -151,20 +151,20 @@ class NoteSerializer(StrictSerializer):
     note = serializers.CharField(max_length=MAX_TEXT)
 
 
-class DecisionSerializer(StrictSerializer):
+class DisputeDecisionSerializer(StrictSerializer):
     """Why the amount stands; the partner reads it."""
 
     reason = serializers.CharField(max_length=MAX_TEXT)
 
 
-class CorrectionSerializer(DecisionSerializer):
+class DisputeCorrectionSerializer(DisputeDecisionSerializer):
     """Where the mistake is corrected."""
 
     correction = serializers.ChoiceField(choices=Correction.choices)
     change_reference = serializers.CharField(max_length=20, allow_blank=True, default="")
 
 
-class GoodwillSerializer(DecisionSerializer):
+class GoodwillSerializer(DisputeDecisionSerializer):
     """How much is given."""
 
     amount = AmountField()
@@ -242,7 +242,7 @@ class DisputeViewSet(ScopedReadOnlyViewSet):
 
     @use_case(
         capability=HANDLE,
-        input=DecisionSerializer,
+        input=DisputeDecisionSerializer,
         output=DisputeSerializer,
         route="reject",
         operation_id="commission_disputes_reject",
@@ -254,7 +254,7 @@ class DisputeViewSet(ScopedReadOnlyViewSet):
 
     @use_case(
         capability=HANDLE,
-        input=CorrectionSerializer,
+        input=DisputeCorrectionSerializer,
         output=DisputeSerializer,
         route="correct",
         operation_id="commission_disputes_correct",
@@ -346,7 +346,7 @@ class DisputeStatisticsView(ApiView):
         )
 
 
-class NewLimitSerializer(StrictSerializer):
+class NewGoodwillLimitSerializer(StrictSerializer):
     """How much goodwill an entity gives in a currency."""
 
     entity = entity_field()
@@ -362,7 +362,7 @@ class RequestLimitView(ApiView):
 
     @use_case(
         capability=LIMIT_MAKER,
-        input=NewLimitSerializer,
+        input=NewGoodwillLimitSerializer,
         output=ChangeSerializer,
         status=201,
         operation_id="goodwill_limits_request",
