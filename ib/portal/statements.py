@@ -17,10 +17,11 @@ from backoffice.ui.columns import computed, moment, money, money_html, number, s
 from backoffice.ui.exports import export_response
 from backoffice.ui.portal import PortalTablePage, PortalView, register_portal_page
 from ib import selectors
-from ib.models import CommissionStatement
+from ib.models import CommissionStatement, StatementHold
 from ib.statement_rules import PART_TITLES
 
 ROLES = (Role.IB.value,)
+MOST_HOLDS = 200
 MOST_SHOWN = 1_000
 WORDS = {
     CommissionStatement.State.IN_REVIEW: "In review",
@@ -114,9 +115,27 @@ class StatementPage(PortalView):
             "state": WORDS[CommissionStatement.State(statement.state)],
             "tone": TONES[WORDS[CommissionStatement.State(statement.state)]],
             "rows": [(title, money_html(amount, statement.currency)) for title, amount in rows if amount],
+            "holds": _holds(statement, actor),
             "total": money_html(statement.total, statement.currency),
             "payable": money_html(statement.payable, statement.currency) if statement.payable is not None else "",
         }
+
+
+def _holds(statement: CommissionStatement, actor: Actor) -> list[dict[str, Any]]:
+    """Lines that the statement leaves out, and those that it takes up again, with the disputes that say why."""
+    holds = StatementHold.objects.filter(held_in=statement, released_at__isnull=True) | StatementHold.objects.filter(
+        released_in=statement
+    )
+    shown = visible_to(holds, actor).order_by("pk").prefetch_related("disputes")[:MOST_HOLDS]
+    return [
+        {
+            "line": hold.line_reference,
+            "state": "Held" if hold.released_at is None else "Released",
+            "dispute": next(iter(hold.disputes.all()), None),
+            "amount": money_html(hold.amount, hold.currency),
+        }
+        for hold in shown
+    ]
 
 
 def register() -> None:

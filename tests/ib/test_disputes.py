@@ -147,7 +147,9 @@ def accrued(partner: Any) -> Decimal:
     return LedgerAccount.objects.get(kind="partner_accrued", owner_type="partner", owner_id=partner.pk).balance.balance
 
 
-def test_an_open_dispute_keeps_its_amount_out_of_the_statement_and_a_rejection_gives_it_back(world: World) -> None:
+def test_an_open_dispute_keeps_its_amount_out_of_the_statement_and_a_rejection_gives_it_back(
+    world: World, client: Browser
+) -> None:
     # given 14 + 10 earned in March and a dispute about the 14
     dispute = world.open()
     assert (dispute.amount, dispute.state, dispute.hold.amount) == (Decimal(14), "received", Decimal(14))
@@ -156,6 +158,12 @@ def test_an_open_dispute_keeps_its_amount_out_of_the_statement_and_a_rejection_g
     assert (statement.earned, statement.held, statement.total) == (Decimal(24), Decimal(14), Decimal(10))
     approve_due_statements(actor=SYSTEM)
     assert_books_are_right()
+    # and both sides read which line is held, and why
+    log_in(client, world.users["own"], second_factor=False)
+    assert dispute.reference in client.get(reverse("portal:ib_statement", args=[1])).content.decode()
+    log_in(client, world.users["manager"])
+    page = client.get(reverse("admin:ib_commissionstatement_change", args=[statement.pk])).content.decode()
+    assert f"Dispute {dispute.reference}" in page
     # when it is rejected, then the next statement takes the 14 up
     disputes.take_dispute(dispute_id=dispute.pk, actor=world.actors["manager"])
     with pytest.raises(InvalidInput):
