@@ -15,6 +15,7 @@ from backoffice.kernel.errors import Conflict, InvalidInput
 from ib.change_effects import card_problems, impact_of, settle_again
 from ib.models import Partner, PartnerEdge, PlanVersion
 from ib.permissions import APPROVE_CHANGES
+from ib.selectors.plans import checks_of
 from ib.services import plans, tree
 from ib.services.requests import rules_of, version_terms_of
 from ib.services.what_if import compare_set_ups
@@ -75,6 +76,9 @@ def _check_publication(payload: Payload) -> None:
         raise Conflict(f"{version} is published already.", code="already_published")
     if not payload.get("rules"):
         raise InvalidInput("A version without rules would pay nobody.", field="rules")
+    unsound = checks_of(version).fatal
+    if unsound:
+        raise InvalidInput(unsound[0].text, code="version_not_sound", field="rules", found=[x.text for x in unsound])
     if rules_of(version) != payload["rules"] or version_terms_of(version) != payload.get("terms"):
         raise Conflict(
             f"The rules of {version} are no longer those of this request: withdraw it and ask anew.", code="rules_moved"

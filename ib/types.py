@@ -237,6 +237,7 @@ class LineFacts:
     weight: Decimal = Decimal(1)
     tiers: tuple[tuple[Decimal, Decimal], ...] = ()
     is_paid: bool = True
+    is_share_of_revenue: bool = False
     lost: tuple[str, ...] = ()
 
 

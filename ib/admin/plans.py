@@ -22,9 +22,21 @@ from backoffice.ui.columns import badge_column, link_column, number_column, obje
 from backoffice.ui.formats import format_day
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView
-from ib.admin.forms import ChangeFromDayForm, CreatePlanForm, DraftRuleForm, rule_terms_of, start_of
+from ib.admin.forms import ChangeFromDayForm, CreatePlanForm, start_of
+from ib.admin.plan_pages import (
+    AddRank,
+    AddRule,
+    CopyVersion,
+    OnDraft,
+    RemoveRank,
+    RemoveWeight,
+    SetMoney,
+    SetRank,
+    SetWeight,
+)
+from ib.admin.plan_panels import register_version_panels
 from ib.admin.tables import table
-from ib.models import Plan, PlanRule, PlanVersion
+from ib.models import Plan, PlanVersion
 from ib.services import plans, requests
 
 STATE_TONES = {"draft": "warn", "published": "good"}
@@ -67,64 +79,12 @@ class DraftVersion(DeskActionView):
         return reverse("admin:ib_planversion_change", args=[result.pk])
 
 
-class _OnDraft(DeskActionView):
-    """An act on a version that is offered while it is a draft."""
-
-    @classmethod
-    def is_offered(cls, target: Any, actor: Actor) -> bool:
-        """Only on drafts: a published version never changes."""
-        return bool(target.state == PlanVersion.State.DRAFT)
-
-
-class AddRule(_OnDraft):
-    """Adds a rule to a draft."""
-
-    slug, title, capability = "rule", "Add a rule", "ib.manage_plans"
-    success_message = "Added."
-    needs_confirmation = False
-
-    def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
-        """Everything that a rule may say; accounts' catalogue as far as the actor sees it."""
-        form = DraftRuleForm.for_draft(data)
-        entities = {"entity_id": self.target.plan.entity_id}
-        choices = form.fields
-        choices["account_type"].queryset = choices["account_type"].queryset.filter(**entities)  # type: ignore[attr-defined]
-        groups = choices["account_group"].queryset.filter(server__entity_id=entities["entity_id"])  # type: ignore[attr-defined]
-        choices["account_group"].queryset = groups  # type: ignore[attr-defined]
-        return form
-
-    def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
-        """Adds."""
-        return plans.add_rule(version_id=self.target.pk, terms=rule_terms_of(data), actor=actor)
-
-
-class RemoveRule(_OnDraft):
-    """Takes a rule out of a draft."""
-
-    slug, title, capability = "remove-rule", "Remove a rule", "ib.manage_plans"
-    success_message = "Removed."
-    tone = "danger"
-
-    def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
-        """With the rules of the draft."""
-        form = forms.Form(data)
-        form.fields["rule"] = forms.ModelChoiceField(PlanRule.objects.filter(version=self.target))
-        return form
-
-    def describe(self, actor: Actor, data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-        """Which rule goes."""
-        return [("Rule", str(data["rule"]))]
-
-    def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
-        """Removes."""
-        return plans.remove_rule(rule_id=data["rule"].pk, actor=actor)
-
-
-class PublishVersion(_OnDraft):
+class PublishVersion(OnDraft):
     """Asks for a draft to become the valid version."""
 
     slug, title, capability = "publish", "Publish", "ib.manage_plans"
     form_class = ChangeFromDayForm
+    needs_confirmation = True
     success_message = "Drafted. Look at what it changes, and hand it in: another person approves it."
 
     def initial(self, actor: Actor) -> dict[str, Any]:
@@ -193,8 +153,19 @@ class PlanVersionAdmin(DeskModelAdmin):
     list_display = ("version_shown", "plan_shown", "state_shown", "from_shown", "to_shown", "published_by")
     list_select_related = ("plan",)
     list_filter = ("state", "plan")
+    fieldsets = ((None, {"fields": ("plan", "number", "state", "validity", "published_at", "published_by")}),)
     search_fields = ("plan__name", "plan__code")
-    object_actions = (AddRule, RemoveRule, PublishVersion)
+    object_actions = (
+        AddRule,
+        SetMoney,
+        AddRank,
+        SetRank,
+        RemoveRank,
+        SetWeight,
+        RemoveWeight,
+        CopyVersion,
+        PublishVersion,
+    )
 
     version_shown = text_column("number", title="Version", order="number")
     plan_shown = link_column("plan", title="Plan", order="plan__name")
@@ -206,7 +177,7 @@ class PlanVersionAdmin(DeskModelAdmin):
 def register_panels() -> None:
     """What a plan's and a version's page show."""
     register_panel("ib.Plan", "versions", "Versions", _versions, order=10, capability="ib.view_plans")
-    register_panel("ib.PlanVersion", "rules", "Rules", _rules, order=10, capability="ib.view_plans")
+    register_version_panels()
 
 
 def _versions(plan: Plan, actor: Actor) -> SafeString:
@@ -223,16 +194,6 @@ def _versions(plan: Plan, actor: Actor) -> SafeString:
             ]
         )
     return table(["Version", "State", "From", "Until", "Rules"], rows)
-
-
-def _rules(version: PlanVersion, actor: Actor) -> SafeString:
-    related = ("symbol", "symbol_group", "account_group", "account_type")
-    rows = [
-        [str(rule), rule.component, f"{rule.position}"]
-        for rule in version.rules.select_related(*related).prefetch_related("tiers")
-    ]
-    empty = "No rules yet: this version would pay nobody."
-    return table(["Rule", "Component", "Position"], rows, numeric_from=2, empty=empty)
 
 
 def _day(validity: Any, end: str) -> str:

@@ -88,7 +88,7 @@ def pin_plan(trades: int, facts: CardFacts | None = None) -> None:
     of them in a nested loop: with them hash joins begin much earlier.
     """
     if facts is not None and facts.has(
-        "spread", "markup", "commission", "notional", "points", "points_basis", "close_by"
+        "spread", "markup", "commission", "notional", "points", "points_basis", "close_by", "guard"
     ):
         trades *= TRADES_WITH_FIGURES
     free = "on" if trades <= PINNED_PLAN_FROM_TRADES else "off"

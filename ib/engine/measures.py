@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ib.engine import guard
 from ib.engine.card.building import OF_THE_WHOLE_CARD, CardFacts
 from ib.rules.amounts import QUANTITY_DECIMALS
 from platform_ops.selectors.trade_economics import Part, trade_economics_select
@@ -66,8 +67,10 @@ def measures_of(facts: CardFacts, scope: str, *, wants_terms: bool = False) -> M
     if not wants_terms and not (facts.traits - OF_THE_WHOLE_CARD - {"steps", "modes"}):
         return Measures()
     joins = _economics(facts, scope)
-    if facts.has("terms", "spread") or wants_terms:
+    if facts.has("terms", "spread", "guard") or wants_terms:
         joins += "\n    LEFT JOIN ib_planrule AS terms ON terms.id = card.terms_rule_id"
+    if facts.has("guard"):
+        joins += guard.JOIN
     if facts.has("balances"):
         joins += _BALANCES.format(scope=scope)
     return Measures(
@@ -84,9 +87,9 @@ def measures_of(facts: CardFacts, scope: str, *, wants_terms: bool = False) -> M
 
 def _economics(facts: CardFacts, scope: str) -> str:
     parts: set[Part] = set()
-    if facts.has("spread", "markup", "news"):
+    if facts.has("spread", "markup", "news", "guard"):
         parts.add(Part.MARKET)
-    if facts.has("commission"):
+    if facts.has("commission", "guard"):
         parts.add(Part.COMMISSION)
     if facts.has("notional"):
         parts.add(Part.ACCOUNT_NOTIONAL)

@@ -14,6 +14,7 @@ from datetime import date
 from typing import Any
 
 from backoffice.kernel.currency import Currency
+from ib.engine import guard
 from ib.engine.card.building import OF_THE_WHOLE_CARD, CardFacts
 from ib.engine.fx import FX_TABLE
 from ib.engine.measures import Measures, measures_of
@@ -197,15 +198,19 @@ def target_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, stag
     if facts.has("order_caps"):
         target = f"least({target}, measured.cap_left)"
     excluded = "WHERE measured.exclusion IS NULL" if facts.traits - OF_THE_WHOLE_CARD else ""
-    return f"""
+    of_guard, columns, joins = "", "", ""
+    if facts.has("guard"):
+        of_guard, columns, joins = guard.COLUMNS, guard.REVENUE_COLUMNS, guard.REVENUE_JOINS
+    select = f"""
     SELECT measured.beneficiary_id AS partner_id, measured.trade_id, measured.part, measured.business_day AS day,
            measured.card_entry_id, measured.rule_id, measured.level, measured.path, measured.quantity, measured.factor,
            measured.rate, measured.rate_currency, NULL::numeric AS tier_before, measured.cap_left,
-           fx.rate AS fx_rate, fx.rate_day AS fx_date, measured.reward_currency AS currency, {target} AS target
-    FROM ({measured_select(scope, whole, card=card, stage=stage)}) AS measured
-    JOIN fx {CONVERSION}
+           fx.rate AS fx_rate, fx.rate_day AS fx_date, measured.reward_currency AS currency, {target} AS target{columns}
+    FROM ({measured_select(scope, whole, card=card, stage=stage, more=of_guard)}) AS measured
+    JOIN fx {CONVERSION}{joins}
     {excluded}
     """
+    return guard.guarded(select) if facts.has("guard") else select
 
 
 SHARE_LIST = ", ".join(f"'{basis}'" for basis in sorted(SHARES))

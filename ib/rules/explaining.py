@@ -156,6 +156,12 @@ def _product_step(line: LineFacts) -> ExplainedStep:
 def _cap_step(line: LineFacts, target: Decimal) -> list[ExplainedStep]:
     if line.cap_left is None:
         return []
+    if line.is_share_of_revenue:
+        text = (
+            "All payouts of this trade together may only be a share of what it brought in; everybody who is paid gives in"
+            f" proportion, and {plain(line.cap_left)} {line.currency} are left here."
+        )
+        return [ExplainedStep("Share of revenue", text, _money(target, line))]
     text = f"The narrowest cap had {plain(line.cap_left)} {line.currency} left before this trade."
     return [ExplainedStep("Cap", text, _money(target, line))]
 

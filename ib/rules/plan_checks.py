@@ -205,7 +205,8 @@ def _gaps(checked: Checked) -> Iterator[Finding]:
         return
     levels = _levels(checked)
     named = [rule.rank for rule in checked.version.rules if rule.rank]
-    ranks = list(checked.version.ranks) if named else [""]
+    ranks = (list(checked.version.ranks) if named else []) or [""]
+    unpaid_groups = 0
     for group, name in sorted(checked.group_names.items(), key=lambda item: item[1]):
         unpaid = [
             (level, rank)
@@ -214,13 +215,18 @@ def _gaps(checked: Checked) -> Iterator[Finding]:
         ]
         if len(unpaid) == len(levels) * len(ranks):
             yield Finding("gap", f"Nothing is paid on {name}.")
+            unpaid_groups += 1
             continue
         for level in [level for level in levels if {(level, rank) for rank in ranks} <= set(unpaid)]:
             yield Finding("gap", f"Level {level} is paid nothing on {name}.")
         for rank in ranks:
             if rank and {(level, rank) for level in levels} <= set(unpaid):
                 yield Finding("gap", f"The rank {rank} is paid nothing on {name}.")
-    if named and not any(_is_paid(checked, TradeClass(0, group), 1, "") for group in checked.group_names):
+    if (
+        named
+        and unpaid_groups < len(checked.group_names)
+        and not any(_is_paid(checked, TradeClass(0, group), 1, "") for group in checked.group_names)
+    ):
         yield Finding("gap", "A partner without a rank is paid nothing.")
 
 

@@ -130,7 +130,7 @@ def shared_rates(
     is_proposed: bool = True,
 ) -> list[SharedRate]:
     """How the own rate is shared on each symbol group, with what is proposed or (not *is_proposed*) as it stands."""
-    chain = chain_at([child.pk, own.pk, *_above(own, at)], at, is_own=False)
+    chain = chain_at([child.pk, own.pk, *above(own, at)], at, is_own=False)
     below = chain[0]
     if is_proposed:
         others = tuple(item for item in below.negotiated if item.component != component)
@@ -159,7 +159,7 @@ def shared_rates(
 
 def components_of(*, own: Partner, child: Partner, at: datetime) -> list[str]:
     """The parts of the own plan of which something can be given."""
-    chain = chain_at([child.pk, own.pk, *_above(own, at)], at, is_own=False)
+    chain = chain_at([child.pk, own.pk, *above(own, at)], at, is_own=False)
     alone = [Node(is_trader=chain[0].is_trader), *chain[1:]]
     found = {item.component for _, trade in _classes() for item in chain_rates(alone, trade) if item.index == 1}
     return sorted(found, key=lambda name: (name != "main", name))
@@ -196,7 +196,7 @@ def _unit(earning: Earning) -> str:
     return f"{currency} {AMOUNTS[basis]}".strip()
 
 
-def _above(partner: Partner, at: datetime) -> list[int]:
+def above(partner: Partner, at: datetime) -> list[int]:
     """Who stands above at the moment, from below up; a circle that tampering made is cut."""
     found: list[int] = []
     current: int | None = partner.pk

@@ -18,11 +18,11 @@ from ib.engine.card.tables import CURRENCY_PAIRS, DIGEST, write_build
 # account in another currency changes nothing of the card.
 _ACCOUNT_MONEY = "SELECT DISTINCT currency FROM platform_ops_tradingaccount"
 _SYMBOL_MONEY = "SELECT DISTINCT profit_currency FROM platform_ops_symbol"
-_OF_ACCOUNTS = frozenset({"commission", "profit", "notional"})
-_OF_SYMBOLS = frozenset({"points_basis", "spread", "markup"})
+_OF_ACCOUNTS = frozenset({"commission", "profit", "notional", "guard"})
+_OF_SYMBOLS = frozenset({"points_basis", "spread", "markup", "guard"})
 
 
-OF_THE_WHOLE_CARD = frozenset({"own", "symbols", "classes", "periods", "prior", "lifetime"})
+OF_THE_WHOLE_CARD = frozenset({"own", "symbols", "classes", "periods", "prior", "lifetime", "team"})
 """Traits that decide which entry is for a trade; they hold for both stages."""
 
 
@@ -68,7 +68,8 @@ class Built:
 def facts_of(*, pairs: Sequence[Sequence[str]], symbols: Sequence[int], traits: Sequence[str]) -> CardFacts:
     """The facts with every conversion that the money of trades may need."""
     wanted = {(pair[0], pair[1]) for pair in pairs if pair[0]}
-    rewards = {pair[1] for pair in pairs if not pair[0]}
+    # A guard sets every payout against the money that the trade brought in.
+    rewards = {pair[1] for pair in pairs if not pair[0] or "guard" in traits}
     if rewards:
         asked = [
             sql for sql, of in ((_ACCOUNT_MONEY, _OF_ACCOUNTS), (_SYMBOL_MONEY, _OF_SYMBOLS)) if of.intersection(traits)

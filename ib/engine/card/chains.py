@@ -37,8 +37,11 @@ def _version_at(partner_id: int, at: datetime) -> VersionRules | None:
     version = PlanVersion.objects.filter(
         plan_id=agreement.plan_id, state=PlanVersion.State.PUBLISHED, validity__contains=at
     ).first()
-    if version is None:
-        return None
+    return rules_of_version(version) if version is not None else None
+
+
+def rules_of_version(version: PlanVersion) -> VersionRules:
+    """The rules by the trade of a version, in their order, with its ranks: of a draft too."""
     rules = version.rules.filter(basis__in=TRADE_BASES).order_by("component", "position")
     return VersionRules(
         version.pk,

@@ -360,8 +360,11 @@ def _traits_of_rule(snapshot: Snapshot, rule_id: int) -> set[str]:
         found.add("credit")
     if rule.cap_per_order is not None:
         found.add("order_caps")
+    if snapshot.money[rule.version_id].guard is not None:
+        found.add("guard")
     if needs_period(rule):
         found.add("periods")
         found |= {"prior"} if rule.tier_window == "prior" else set()
+        found |= {"team"} if rule.tier_scope == "team" else set()
         found |= {"lifetime"} if rule.cap_client_lifetime is not None else set()
     return found

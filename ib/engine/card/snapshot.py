@@ -39,7 +39,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """How a version treats money, and by how much volume counts: by symbol group, and by account group."""
+    """How a version treats money, and by how much volume counts: by symbol group, and by account group.
+
+    `guard` is the most percent of a trade's revenue that may be paid.
+    """
 
     reward_currency: str
     decimals: int | None
@@ -47,6 +50,7 @@ class Money:
     stage: str
     group_weights: Mapping[int, Decimal]
     account_weights: Mapping[str, Decimal]
+    guard: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,7 @@ def _money(versions: Iterable[PlanVersion]) -> dict[int, Money]:
             stage=version.rounding_stage,
             group_weights=groups[version.pk],
             account_weights=accounts[version.pk],
+            guard=version.maximum_share_of_revenue,
         )
         for version in versions
     }
