@@ -18,7 +18,8 @@ from backoffice.core.types import Role
 from backoffice.kernel.errors import InvalidInput
 from backoffice.ui import exports
 from backoffice.ui.renderers.csv import render_csv
-from backoffice.ui.renderers.pdf import BundledFetcher, render_pdf
+from backoffice.ui.renderers.pdf import render_pdf
+from backoffice.ui.renderers.printing import BundledFetcher
 from backoffice.ui.renderers.xlsx import write_xlsx
 from tests.logins import log_in, make_entity, make_user
 
