@@ -67,6 +67,10 @@ def _then_and_now(dispute: Dispute, actor: Actor) -> SafeString:
             for line in selectors.later_lines(actor=actor, dispute=dispute)
         ],
         ["Now", "", "", "", money_html(now, currency)],
+        *[
+            [f"Goodwill {made.reference}", str(made.booked_day), "", "", money_html(made.amount, made.currency)]
+            for made in selectors.adjustments_of(actor=actor, dispute=dispute)
+        ],
     ]
     return table(["Line", "In the books of", "Because", "Worth", "Booked"], rows, numeric_from=3)
 

@@ -114,7 +114,7 @@ class DisputeAdmin(DeskModelAdmin):
     view_capability = VIEW
     list_display = (
         "reference",
-        "partner_shown",
+        "partner_number",
         "line_shown",
         "cause",
         "state_shown",
@@ -161,6 +161,7 @@ class DisputeAdmin(DeskModelAdmin):
         decided = ("decision_reason", "decided_by", "correction_shown", "change_shown", "delta_shown")
         return (*self.fields, *decided) if obj is not None and obj.decision else self.fields
 
+    partner_number = text_column("partner__reference", title="Partner", order="partner__reference")
     line_shown = text_column("subject_reference", title="Line")
     due_moment = moment_column("due_at", title="Due", order="due_at")
     partner_shown = link_column("partner", title="Partner", order="partner__reference")
@@ -176,10 +177,10 @@ class DisputeAdmin(DeskModelAdmin):
         title="Due",
         order="due_at",
     )
-    owner_shown = computed_column(lambda row: str(row.owner) if row.owner else "nobody yet", title="Looked into by")
-    amount_shown = money_column("amount", currency="currency", title="Amount of the line", order="amount")
+    owner_shown = computed_column(lambda row: str(row.owner) if row.owner else "nobody yet", title="Owner")
+    amount_shown = money_column("amount", currency="currency", title="Amount", order="amount")
     claimed_shown = money_column("claimed_amount", currency="currency", title="Expected", order="claimed_amount")
-    delta_shown = money_column("delta", currency="currency", title="Booked for it", order="delta")
+    delta_shown = money_column("delta", currency="currency", title="Booked", order="delta")
     opened_shown = moment_column("opened_at", title="Opened", order="opened_at")
     correction_shown = computed_column(lambda row: row.get_correction_display(), title="Corrected in")
     change_shown = link_column("change_request", title="Change request")

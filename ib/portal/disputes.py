@@ -327,6 +327,10 @@ def dispute_context(dispute: Dispute, actor: Actor) -> dict[str, Any]:
         "is_paid_already": _is_paid_already(dispute),
         "before": money_html(dispute.booked_before, currency),
         "now": money_html(dispute_selectors.booked_now(actor=actor, dispute=dispute), currency),
+        "goodwill": [
+            (made.reference, made.booked_day, money_html(made.amount, made.currency))
+            for made in dispute_selectors.adjustments_of(actor=actor, dispute=dispute)
+        ],
         "later": [
             (
                 line.reference,

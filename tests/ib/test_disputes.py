@@ -273,6 +273,9 @@ def test_goodwill_needs_two_people_and_stays_within_the_limit_of_the_entity(worl
     disputes.propose_goodwill(**wanted, amount=Decimal("12.50"))
     change = ChangeRequest.objects.get()
     before = JournalEntry.objects.count()
+    # the partner reads that it is proposed, neither why nor how much
+    told = dispute_selectors.timeline(actor=world.actors["own"], dispute=dispute)
+    assert not any("mistake" in event.text or "12.5" in event.text for event in told)
     with pytest.raises(Denied):
         changes.approve_change(change_id=change.pk, actor=manager, reason="Mine.")
     assert JournalEntry.objects.count() == before
@@ -400,6 +403,7 @@ def test_an_appeal_takes_an_amount_that_was_released_but_not_paid_back_under_its
 
 def test_evidence_is_kept_as_issued_for_each_side(world: World) -> None:
     dispute = world.open()
+    assert disputes.issue_documents() == 2
     mine = dispute_selectors.evidence_of(actor=world.actors["own"], dispute=dispute)
     desk = dispute_selectors.evidence_of(actor=world.actors["manager"], dispute=dispute)
     assert [item.audience for item in mine] == ["partner"]
@@ -409,7 +413,7 @@ def test_evidence_is_kept_as_issued_for_each_side(world: World) -> None:
     assert packs["partner"]["facts"]["plan_version"] == 1
     assert any(title == "The trade" for title, _, _ in packs["partner"]["steps"])
     assert packs["partner"]["lines"] == [
-        {"line": world.line().reference, "worth": "14", "booked": "14", "in_the_books_of": MONDAY.isoformat()}
+        {"line": world.line().reference, "worth": "14.00", "booked": "14.00", "in_the_books_of": MONDAY.isoformat()}
     ]
     assert all("profit" not in deal for deal in packs["partner"]["deals"])
     # and the PDFs are there, each for its own side

@@ -50,6 +50,7 @@ def write_disputes(seeding: Seeding) -> None:
         claim="This client came through my own link, not through the partner below me.",
         actor=own,
     )
+    disputes.issue_documents()
 
 
 def _goodwill(seeding: Seeding, line: str, *, own: Actor, manager: Actor, finance: Actor) -> None:

@@ -87,7 +87,12 @@ def pack_of(dispute: Dispute, audience: DisputeEvidence.Audience) -> dict[str, A
 
 
 def _line(line: Any) -> dict[str, Any]:
-    return {"line": line.reference, "worth": line.target, "booked": line.amount, "in_the_books_of": line.booked_day}
+    return {
+        "line": line.reference,
+        "worth": money_text(line.target, line.currency),
+        "booked": money_text(line.amount, line.currency),
+        "in_the_books_of": line.booked_day,
+    }
 
 
 def _of_trade_line(dispute: Dispute) -> dict[str, Any]:
@@ -114,7 +119,7 @@ def _explained(explanation: Explanation) -> dict[str, Any]:
 
 
 def issue_documents(*, dispute_id: int | None = None, limit: int = MAX_ISSUED) -> int:
-    """Makes the PDFs that are missing, outside of any transaction; how many. The bytes follow from the kept JSON alone."""
+    """Makes the PDFs that are missing, outside of any transaction, as the schedule does within seconds; how many. What they say is the kept JSON alone."""
     missing = DisputeEvidence.objects.filter(document__isnull=True).select_related("dispute__partner__brand__entity")
     if dispute_id is not None:
         missing = missing.filter(dispute_id=dispute_id)

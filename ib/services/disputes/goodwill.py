@@ -69,8 +69,10 @@ def propose_goodwill(*, dispute_id: int, amount: Decimal, reason: str, actor: Ac
     dispute.state, dispute.change_request = state, draft
     dispute.owner_id = dispute.owner_id or actor.user_id or None
     dispute.save()
+    write_down(dispute, DisputeStep.NOTED, actor=actor, text=words, is_internal=True)
     write_down(
-        dispute, DisputeStep.DECIDED, actor=actor, text=words,
+        dispute, DisputeStep.DECIDED, actor=actor,
+        text="An amount is proposed as goodwill; another person of the desk has to agree.",
         tell="We would like to give you an amount as goodwill. Another person of ours has to agree; then it is booked.",
         changes={"decision": dispute.decision, "amount": payload["amount"], "change": draft.reference},
     )  # fmt: skip

@@ -150,15 +150,9 @@ def withdraw_dispute(*, dispute_id: int, actor: Actor, reason: str = "") -> Disp
     return dispute
 
 
+@transaction.atomic
 def appeal_dispute(*, dispute_id: int, text: str, actor: Actor) -> Dispute:
     """The partner does not accept the decision: once, within thirty days. Somebody else decides again, on new evidence."""
-    dispute = _appeal(dispute_id=dispute_id, text=text, actor=actor)
-    evidence.issue_documents(dispute_id=dispute.pk)
-    return dispute
-
-
-@transaction.atomic
-def _appeal(*, dispute_id: int, text: str, actor: Actor) -> Dispute:
     _require_side(actor)
     words = checked_text(text, field="text", question="Say why the decision is wrong.")
     dispute = locked_dispute(dispute_id, actor)

@@ -52,6 +52,7 @@ class Subject:
     plan_id: int | None = None
 
 
+@transaction.atomic
 def open_dispute(
     *,
     subject: str,
@@ -65,21 +66,10 @@ def open_dispute(
 
     Partners dispute their own; staff may take one in for a partner, whom they name (*partner_id*) for an unpaid trade.
     Raises Conflict (`dispute_open`) while the line is being looked into, and (`dispute_decided`) when it was decided
-    already: then there is the appeal.
+    already: then there is the appeal. The evidence is kept in this transaction; its documents are made by the schedule.
     """
     if not holds(actor, HANDLE):
         authorise(actor, OPEN)
-    dispute = _open(
-        subject=subject, cause=cause, claim=claim, actor=actor, claimed_amount=claimed_amount, partner_id=partner_id
-    )
-    evidence.issue_documents(dispute_id=dispute.pk)
-    return dispute
-
-
-@transaction.atomic
-def _open(
-    *, subject: str, cause: str, claim: str, actor: Actor, claimed_amount: Decimal | None, partner_id: int | None
-) -> Dispute:
     limit_waiting()
     found = find_subject(subject=subject, actor=actor, partner_id=partner_id)
     _check_cause(cause, found.kind)
@@ -195,7 +185,11 @@ def _unpaid(subject: str, actor: Actor, partner_id: int | None) -> Subject:
     number = subject.removeprefix(UNPAID_PREFIX)
     if not (number.isdigit() and number.isascii() and len(number) < 19):
         raise NotFound("No such trade without commission.", reference=subject)
-    own = Partner.objects.filter(user_id=actor.user_id or 0) if partner_id is None else Partner.objects.filter(pk=partner_id)
+    own = (
+        Partner.objects.filter(user_id=actor.user_id or 0)
+        if partner_id is None
+        else Partner.objects.filter(pk=partner_id)
+    )
     partner = visible_to(own, actor).first()
     if partner is None:
         raise NotFound("No such trade without commission.", reference=subject)
