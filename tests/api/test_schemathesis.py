@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 EXAMPLES = {GenerationMode.POSITIVE: 3, GenerationMode.NEGATIVE: 2}
 SECONDS_FOR_AN_OPERATION = 1.0
 # On a machine that does something else too, what comes after this time is called once only.
-SECONDS_FOR_ALL = 30.0
+SECONDS_FOR_ALL = 20.0
 CHECKED = [
     not_a_server_error,
     checks.status_code_conformance,
