@@ -12,7 +12,7 @@ from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict
 from funding.ledger.services.entries import register_derived_source
 from ib import period_checks
-from ib.services import client_events, periods
+from ib.services import client_events, period_work, periods
 from platform_ops.services.business_day import register_step
 
 STEP_ORDER = 52
@@ -75,6 +75,7 @@ def register() -> None:
     """Called once, when the process starts."""
     _register_screens()
     period_checks.register()
+    period_work.register()
     client_events.subscribe()
     jobs.register_runner(periods.SETTLE_PERIODS, run_job)
     outbox.subscribe("platform.trades_changed", "ib.mark_periods", on_trades_changed)

@@ -289,6 +289,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("pdf")]
 
+# What all partners together may be paid for the trades of a day, in percent of what those brought in; above it somebody looks.
+IB_PAYOUT_LIMIT_PERCENT = env_int("BACKOFFICE_IB_PAYOUT_LIMIT_PERCENT", default=100)
 # Calls to the API within a minute: of one key or person, and from one address, whoever calls from there.
 API_CALLS_PER_MINUTE = env_int("BACKOFFICE_API_CALLS_PER_MINUTE", default=600)
 API_CALLS_PER_MINUTE_AND_ADDRESS = env_int("BACKOFFICE_API_CALLS_PER_MINUTE_AND_ADDRESS", default=1200)
@@ -320,6 +322,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "ENUM_NAME_OVERRIDES": {
+        "TeamScopeEnum": "ib.models.rank_rules.RankScope",
         "RoleEnum": "backoffice.core.types.Role",
         "JobStateEnum": "backoffice.core.models.Job.State",
         "EndpointStateEnum": "backoffice.core.models.WebhookEndpoint.State",

@@ -34,6 +34,7 @@ from ib.locks import SETTLEMENT_LOCK_TIMEOUT_MS, limit_waiting, lock_ledger_post
 from ib.models import Partner, PeriodLine, PeriodMark, PeriodSettlement
 from ib.rules.period_words import PeriodFacts, digest
 from ib.rules.periods import ZERO, LineKind, Money, period_of, previous_period
+from ib.services import period_work
 from ib.services.clawbacks import add_clawbacks
 from ib.services.period_balances import Balance, add_balances, add_overrides, store_balances
 from ib.services.period_targets import World, add_active_clients, add_net_revenue, end_of, open_world
@@ -145,6 +146,8 @@ def _settle(*, partner_id: int, actor: Actor, from_day: date | None, cause: str,
         crash_points.reach("ib.periods.after_marks")
         named = cause or (min(mark.source for mark in marks) if marks else "asked")
         result = _book(partner, _first_period(partner, min(days)), cause=named, actor=actor)
+        if any(mark.problem for mark in marks):
+            period_work.note_partner(partner_id)
     if finish is not None:
         finish(result.as_dict())
     return result
@@ -317,6 +320,7 @@ def _wait(partner_id: int, from_day: date | None, error: DomainError, finish: Fi
             source="waiting", partner_id=partner_id, day=from_day or clock.today_business_day(), is_spread=True
         )
     marks.update(problem=error.message[:200])
+    period_work.note_partner(partner_id)
     result = PeriodResult(0, {}, waiting=error.message)
     if finish is not None:
         finish(result.as_dict())

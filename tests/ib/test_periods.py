@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from backoffice.core.books import verify_books
+from backoffice.core.models import WorkItem
 from funding.ledger.models import JournalEntry, LedgerAccount
 from funding.ledger.services.periods import close_day
 from ib.models import CarryBalance, PeriodLine, PeriodMark
@@ -488,9 +489,14 @@ def test_a_frozen_account_waits_with_what_it_would_give_back():
         "The partner's accrued account is frozen; what is taken back waits."
     ]
     assert (accrued(partner), PeriodMark.objects.exclude(problem="").count()) == (D(400), 1)
+    item = WorkItem.objects.get(kind="ib.periods_wait")
+    assert (item.state, item.entity_id, item.target_id) == ("open", partner.entity_id, str(partner.pk))
+    assert item.evidence["why"] == "The partner's accrued account is frozen; what is taken back waits."
     release_account(account_id=held.pk, actor=SYSTEM, reason="cleared")
     settle()
     assert accrued(partner) == D(360)
+    item.refresh_from_db()
+    assert item.state == "closed"
     assert_settled(partner)
 
 

@@ -8,12 +8,14 @@ from decimal import Decimal
 from io import StringIO
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import connection
 
 from backoffice.core.books import verify_books
-from backoffice.core.models import Job, OutboxEvent
+from backoffice.core.models import Job, OutboxEvent, WorkItem
 from backoffice.core.services import outbox
+from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict
 from ib.models import CommissionLine, PartnerEdge
 from ib.rules import commission, mask_email, parse_line_reference
@@ -25,9 +27,21 @@ from ib.services.shards import RESETTLE_DAY, SETTLE_BATCH
 from ib.services.upkeep import enqueue_unsettled_batches, make_partitions_ahead
 from ib.services.validity import from_on
 from ib.types import Coverage, Exclusion
+from platform_ops.models import BusinessDayStep, DealMarket, Trade
+from platform_ops.services.business_day import open_business_day
 from tests.factories import ib as factory
 from tests.factories.ib import LONG_AGO, Broker, booked
-from tests.factories.platform import MONDAY, SYSTEM, correct_trade, make_account, make_batch, make_trade
+from tests.factories.platform import (
+    MONDAY,
+    SYSTEM,
+    correct_trade,
+    make_account,
+    make_batch,
+    make_deal,
+    make_spec,
+    make_trade,
+    noon,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -197,6 +211,7 @@ def test_the_business_day_step_settles_proves_and_counts():
         "booked": {"USD": "7.00"},
         "paid": 1,
         "excluded": {"client_not_referred": 1},
+        "payouts": [],
     }
 
 
@@ -216,6 +231,76 @@ def test_the_business_day_step_is_not_proved_while_a_trade_is_unmatched(monkeypa
     with pytest.raises(Conflict) as refused:
         day_step.settle_business_day(Day())
     assert refused.value.code == "commissions_not_proved"
+
+
+def test_payouts_above_the_revenue_of_a_proved_day_are_somebodys_work_and_a_lost_line_is_missed():
+    # Given 18.00 USD for two lots to two partners, of a spread of 3 points at each end that brought in 6.00
+    broker, _ = settled_broker()
+    made = Trade.objects.order_by("pk").last()
+    Trade.objects.exclude(pk=made.pk).update(is_cancelled=True)
+    priced(broker, made, points=3)
+    outcome = day_step.settle_business_day(Day())
+    assert outcome["payouts"] == [
+        {
+            "entity_id": broker.entity.pk,
+            "currency": "EUR",
+            "trades": 1,
+            "paid": "14.40",
+            "revenue": "4.80",
+            "percent": "300.00",
+            "limit": "100",
+            "is_above": True,
+        }
+    ]
+    # When the day's step is kept, then it is an item, a note of the proof, and the inbox is as it should be
+    kept = open_business_day(server_id=broker.server.pk, day=MONDAY)
+    BusinessDayStep.objects.filter(business_day=kept, step="commissions").update(
+        state="done", outcome=outcome, finished_at=clock.now()
+    )
+    with time_machine.travel(noon(MONDAY + timedelta(days=3)), tick=False):
+        day_step.on_step_done({"step": "commissions"}, OutboxEvent())
+        item = WorkItem.objects.get(kind="ib.payouts_above_limit")
+        assert (item.title, item.entity_id) == (
+            "Partners were paid 300.00 % of the revenue of 2026-03-02",
+            broker.entity.pk,
+        )
+        Job.objects.exclude(state="done").delete()
+        OutboxEvent.objects.filter(delivered_at__isnull=True).update(delivered_at=clock.now())
+        found = verify_books(["ib.trades_accounted"])["checks"][0]
+        assert found["ok"] and [note["percent"] for note in found["notes"]] == ["300.00"]
+        # And a line that is gone is missed, though the sums of all others are right; while work waits nothing is said
+        tamper("DELETE FROM ib_commissionline WHERE trade_id = %s", made.pk)
+        missed = failing(["ib.trades_accounted"])["ib.trades_accounted"]
+        assert {(row["trade_id"], Decimal(row["unbooked"])) for row in missed} == {
+            (made.pk, Decimal(14)),
+            (made.pk, Decimal(4)),
+        }
+        Job.objects.create(kind=RESETTLE_DAY, key="waits", payload={})
+        assert failing(["ib.trades_accounted"]) == {}
+
+
+def priced(broker: Broker, made: Trade, *, points: int) -> None:
+    """Says what the market was at both ends of a trade."""
+    make_spec(broker.eurusd.symbol, digits=5, contract_size=100_000, pip_size=Decimal("0.0001"))
+    factory.quote(MONDAY - timedelta(days=3), USD="1.25")
+    opening = make_deal(
+        account=made.account,
+        server_symbol=broker.eurusd,
+        kind=0,
+        entry=0,
+        position_ticket=made.position_ticket,
+        at=made.opened_at,
+        volume_lots=made.volume_lots,
+    )
+    for deal in (opening, made):
+        DealMarket.objects.create(
+            server=broker.server,
+            ticket=deal.ticket,
+            leg=deal.leg,
+            bid=Decimal("1.1"),
+            ask=Decimal("1.1") + Decimal(points) / 100_000,
+            stated_as_of=noon(MONDAY),
+        )
 
 
 def test_events_of_the_platform_enqueue_exactly_what_they_touch():
