@@ -116,6 +116,10 @@ class Duck:
         money = tuple((str(currency), Decimal(total)) for currency, total in totals)
         return {"all lines": (int(lines), money, Decimal(by_trade), Decimal(by_partner))}
 
+    def lines(self) -> list[tuple[int, int, Decimal]]:
+        """(partner, trade, amount) of every line."""
+        return self._duck.execute("SELECT partner_id, trade_id, amount FROM line ORDER BY ALL").fetchall()
+
     def close(self) -> None:
         """Frees its memory."""
         self._duck.close()

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backoffice.core.books import verify_books
 from backoffice.kernel.errors import Conflict
-from ib.models import CommissionLine, Partner, Plan
+from ib.models import CommissionLine, Partner, PeriodLine, Plan
 from ib.services import plans
 from ib.services.agreed_rates import agree_rate, give_rank
+from ib.services.partners import set_partner_status
+from ib.services.periods import mark_disputed, settle_due, settle_partner
 from ib.services.proof import prove_range
 from ib.services.settlement import settle_ingest_batch, settle_range
 from ib.services.tree import place_partner
 from ib.types import RuleTerms, VersionTerms
-from platform_ops.models import ServerSymbol, Trade, TradingAccount
+from platform_ops.models import FxReferenceRate, ServerSymbol, Trade, TradingAccount
 from tests.factories import ib as factory
 from tests.factories import platform
+from tests.factories.periods import tell
 from tests.factories.platform import MONDAY, SYSTEM
 from tests.ib.oracle import worth_of_all_trades
 
@@ -204,6 +208,54 @@ def map_symbol(world: World, data: st.DataObject) -> None:
     ServerSymbol.objects.filter(pk=symbol.pk).update(symbol=mapped)
 
 
+def fix_rates(world: World, data: st.DataObject) -> None:
+    """A rate of a day is told otherwise, or a day gets one that it did not have."""
+    day = MONDAY + timedelta(days=data.draw(st.integers(-3, 3)))
+    currency = data.draw(st.sampled_from(["USD", "JPY", "BHD"]))
+    FxReferenceRate.objects.update_or_create(
+        source="ECB", date=day, currency=currency, defaults={"per_euro": data.draw(st.decimals("0.3", "200", places=4))}
+    )
+
+
+def suspend(world: World, data: st.DataObject) -> None:
+    """A suspended partner goes on to accrue."""
+    partner = data.draw(st.sampled_from(world.partners))
+    status = data.draw(st.sampled_from(["suspended", "active"]))
+    with suppress(Conflict):
+        set_partner_status(partner_id=partner.pk, status=status, reason="drawn", actor=SYSTEM)
+
+
+def charge_back(world: World, data: st.DataObject) -> None:
+    """A fact about a client, which takes back by lines of its own."""
+    client = data.draw(st.sampled_from(world.accounts)).client_id
+    tell(client, data.draw(st.sampled_from(["deposit", "chargeback", "bonus"])), "50", at=data.draw(moments))
+
+
+def settle_periods(world: World, data: st.DataObject) -> None:
+    settle_due(actor=SYSTEM)
+
+
+def from_nothing() -> None:
+    """Throws away everything that was compiled and booked, as only a superuser can, and settles what there is."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = 'replica'")
+        for table in ("periodlinepart", "periodline", "carrybalance", "cpaclaim", "commissionline", "ratecardentry"):
+            cursor.execute(f"DELETE FROM ib_{table}")
+        cursor.execute("DELETE FROM ib_ratecardversion")
+        cursor.execute("SET LOCAL session_replication_role = 'origin'")
+    settle_range(from_day=MONDAY, to_day=LAST_DAY, actor=SYSTEM)
+    for partner in Partner.objects.order_by("pk"):
+        settle_partner(partner_id=partner.pk, from_day=MONDAY, actor=SYSTEM)
+
+
+def by_the_period() -> dict[tuple[int, str, int, str], Decimal]:
+    """What the period lines say, by partner, kind, subject and currency, without what was taken back whole."""
+    sums: dict[tuple[int, str, int, str], Decimal] = defaultdict(Decimal)
+    for line in PeriodLine.objects.all():
+        sums[line.partner_id, line.kind, line.subject_id, line.currency] += line.amount
+    return {key: amount for key, amount in sums.items() if amount}
+
+
 def settle(world: World, data: st.DataObject) -> None:
     settle_range(from_day=MONDAY, to_day=LAST_DAY, actor=SYSTEM)
 
@@ -228,6 +280,7 @@ def test_any_sequence_of_changes_and_settlements_ends_with_what_the_naive_walk_s
         # Given a random broker, and any sequence of trades, corrections, moves, referrals, plan versions, settlements
         world = build(data)
         steps = [trade, trade, correct, move, refer, publish, publish, negotiate, promote, map_symbol, settle]
+        steps += [fix_rates, suspend, charge_back, settle_periods]
         for step in data.draw(st.lists(st.sampled_from(steps), min_size=3, max_size=9)):
             step(world, data)
         # When everything is settled
@@ -238,6 +291,12 @@ def test_any_sequence_of_changes_and_settlements_ends_with_what_the_naive_walk_s
         assert prove_range(from_day=MONDAY, to_day=LAST_DAY, actor=SYSTEM).rows == ()
         found = verify_books(IB_CHECKS)
         assert found["ok"], found
+        # And whoever starts from nothing comes to the same books
+        mark_disputed()
+        settle_due(actor=SYSTEM)
+        trades, periods = booked(), by_the_period()
+        from_nothing()
+        assert (booked(), by_the_period()) == (trades, periods)
     finally:
         transaction.savepoint_rollback(start)
 
