@@ -323,6 +323,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "ENUM_NAME_OVERRIDES": {
         "TeamScopeEnum": "ib.models.rank_rules.RankScope",
+        "SuppressionScopeEnum": "backoffice.core.models.messages.Suppression.Scope",
         "RoleEnum": "backoffice.core.types.Role",
         "JobStateEnum": "backoffice.core.models.Job.State",
         "EndpointStateEnum": "backoffice.core.models.WebhookEndpoint.State",

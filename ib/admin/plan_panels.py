@@ -96,7 +96,10 @@ def _checks(version: PlanVersion, actor: Actor) -> SafeString:
     ) or format_html('<p><span class="bo-badge bo-badge-good">Sound</span> {}</p>', "No gap and no overlap was found.")
     fatal = len(found.fatal)
     if fatal:
-        items = format_html("<p>{}</p>", f"{fatal} in the way of a publication.") + items
+        items = (
+            format_html("<p>{}</p>", f"{fatal} {'stands' if fatal == 1 else 'stand'} in the way of a publication.")
+            + items
+        )
     rows = [
         [
             case.group,
@@ -148,12 +151,16 @@ def _ranks(version: PlanVersion, actor: Actor) -> SafeString:
             rank.name,
             rank.code,
             "; ".join(str(item) for item in rank.conditions.all()) or "No condition",
-            f"{rank.keep_months} months" if rank.keep_months else "Lost at once",
+            _patience(rank.keep_months),
         ]
         for rank in version.ranks.prefetch_related("conditions")
     ]
     headings = ["From the lowest", "Rank", "Code", "What earns it", "Below its conditions"]
     return table(headings, rows, empty="No ranks: partners are told apart by level only.")
+
+
+def _patience(months: int) -> str:
+    return f"Kept for {months} month{'' if months == 1 else 's'}" if months else "Lost at once"
 
 
 def _weights(version: PlanVersion, actor: Actor) -> SafeString:

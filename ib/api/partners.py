@@ -253,7 +253,7 @@ class PartnerViewSet(ScopedReadOnlyViewSet):
         operation_id="partners_give_rank",
         description="The partner holds a rank by hand from a moment on; for a time that has begun, ask for it instead.",
     )
-    def give_rank(self, call: Call) -> PartnerRank:
+    def give_rank(self, call: Call) -> PartnerRank | None:
         """The rank."""
         return agreed_rates.give_rank(partner_id=call.target.pk, actor=call.actor, **call.data)
 

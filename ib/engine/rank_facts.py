@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 
@@ -76,7 +77,7 @@ def read_rank_facts(
 ) -> RankFacts:
     """The figures of the days. Deposits, less what was refunded or charged back, are converted into every currency asked
     for by the reference rates of their days. Raises MissingRate."""
-    parameters = {"partners": list(partner_ids), "first": first, "last": last}
+    parameters: dict[str, Any] = {"partners": list(partner_ids), "first": first, "last": last}
     lots, clients = dict[tuple[int, str], Decimal](), dict[tuple[int, str], Decimal]()
     with connection.cursor() as cursor:
         cursor.execute(_ACTIVITY, parameters)
@@ -86,7 +87,7 @@ def read_rank_facts(
     return RankFacts(lots, clients, _deposits(parameters, currencies) if currencies else {})
 
 
-def _deposits(parameters: dict[str, object], currencies: Collection[str]) -> dict[tuple[int, str, str], Decimal]:
+def _deposits(parameters: dict[str, Any], currencies: Collection[str]) -> dict[tuple[int, str, str], Decimal]:
     with connection.cursor() as cursor:
         cursor.execute(_DEPOSITS, parameters)
         rows = cursor.fetchall()

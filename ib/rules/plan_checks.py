@@ -266,8 +266,8 @@ def _guard(checked: Checked, typical: Mapping[int, TypicalLot]) -> Iterator[Find
 
 def _case_text(case: WorstCase) -> str:
     return (
-        f"On {case.group} {case.chain} are paid {plain(round_decimal(case.payout, 2))} {case.currency} for a lot that"
-        f" brings in {plain(round_decimal(case.revenue or ZERO, 2))} {case.currency} on average, {plain(case.percent or ZERO)} %"
+        f"On {case.group} {case.chain} are paid {case.payout:.2f} {case.currency} for a lot that"
+        f" brings in {case.revenue or ZERO:.2f} {case.currency} on average, {plain(case.percent or ZERO)} %"
     )
 
 
@@ -314,7 +314,7 @@ def _rankings(ranks: Sequence[str], depth: int) -> Iterable[tuple[str, ...]]:
     padded = [ranks[min(place, len(ranks) - 1)] for place in range(depth)]
     found = {tuple(padded), tuple(ranks[max(len(ranks) - depth, 0) :][:depth])}
     found |= {(code,) * depth for code in ranks}
-    found |= {(ranks[-1], *(ranks[:1] * (depth - 1)))}
+    found |= {(ranks[-1], *[ranks[0]] * (depth - 1))}
     return sorted(item for item in found if len(item) == depth)
 
 

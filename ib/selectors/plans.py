@@ -120,14 +120,14 @@ def _rules_by_selectors(version: PlanVersion) -> dict[tuple[Any, ...], PlanRule]
 
 
 def _diff_row(old: PlanRule | None, new: PlanRule | None) -> DiffRow:
-    said = [str(rule) if rule is not None else "" for rule in (old, new)]
+    before, after = (str(rule) if rule is not None else "" for rule in (old, new))
     if old is None or new is None:
         present = new or old
         assert present is not None, "the key came from one of both"
-        return DiffRow("added" if old is None else "removed", present.component, *said)
+        return DiffRow("added" if old is None else "removed", present.component, before, after)
     fields = _differences(rule_terms(old, tiers=list(old.tiers.all())), rule_terms(new, tiers=list(new.tiers.all())))
     changed = tuple(item for item in fields if item[0] not in {"Heading", "Promise"})
-    return DiffRow("changed" if changed else "same", new.component, *said, changed)
+    return DiffRow("changed" if changed else "same", new.component, before, after, changed)
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:

@@ -43,6 +43,21 @@ class SharedRate:
     own: Decimal
 
     @property
+    def whole_text(self) -> str:
+        """The own rate."""
+        return plain(self.whole)
+
+    @property
+    def theirs_text(self) -> str:
+        """What they get."""
+        return plain(self.theirs)
+
+    @property
+    def own_text(self) -> str:
+        """What is left."""
+        return plain(self.own)
+
+    @property
     def sentence(self) -> str:
         """In words: "of 10 USD per lot: 7 to IB-0007, 3 to you"."""
         return f"Of {plain(self.whole)} {self.unit}: {plain(self.theirs)} to them, {plain(self.own)} to you"
@@ -80,7 +95,9 @@ def set_sub_partner_rate(
             "This rate was agreed on by your broker; ask your partner manager to change it.",
             code="agreed_with_the_desk",
         )
-    _check_ceiling(own, child, component, rate, now)
+    check_sub_partner_rate(
+        own=own, child=child, at=now, component=component, rate=rate, allocation_percent=allocation_percent
+    )
     return write_agreed_rate(
         partner=child,
         valid_from=now,
@@ -91,7 +108,6 @@ def set_sub_partner_rate(
         set_by_id=own.pk,
         reason=reason,
     )
-
 
 
 def own_partner_of(actor: Actor) -> Partner:
@@ -165,8 +181,23 @@ def components_of(*, own: Partner, child: Partner, at: datetime) -> list[str]:
     return sorted(found, key=lambda name: (name != "main", name))
 
 
-def _check_ceiling(own: Partner, child: Partner, component: str, rate: Decimal | None, at: datetime) -> None:
-    whole = [row.whole for row in shared_rates(own=own, child=child, at=at, component=component, rate=rate)]
+def check_sub_partner_rate(
+    *,
+    own: Partner,
+    child: Partner,
+    at: datetime,
+    component: str,
+    rate: Decimal | None,
+    allocation_percent: Decimal | None,
+) -> None:
+    """Raises InvalidInput, naming the field, for a rate that says nothing or exceeds the own one."""
+    check_agreed(rate=rate, allocation_percent=allocation_percent)
+    whole = [
+        row.whole
+        for row in shared_rates(
+            own=own, child=child, at=at, component=component, rate=rate, allocation_percent=allocation_percent
+        )
+    ]
     if not whole:
         raise InvalidInput("You earn nothing of this kind that could be shared.", field="component", value=component)
     if rate is not None and rate > max(whole):
