@@ -18,6 +18,12 @@ CHECKERS = (Role.PARTNER_MANAGER, Role.FINANCE, Role.ADMINISTRATOR)
 READERS = (Role.PARTNER_MANAGER, Role.FINANCE, Role.AUDITOR, Role.ADMINISTRATOR)
 
 APPROVE_CHANGES = "ib.approve_changes"
+VIEW_PAYOUTS = "ib.view_payouts"
+MAKE_PAYOUTS = "ib.make_payouts"
+EXPORT_PAYMENTS = "ib.export_payments"
+CONFIRM_METHODS = "ib.confirm_payout_methods"
+CHOOSE_METHOD = "ib.choose_payout_method"
+READ_PAPERS = "ib.read_statement_papers"
 
 _PATHS_TO_ENTITY = {
     "ib.Partner": "entity",
@@ -76,6 +82,12 @@ def register() -> None:
     declare_capability("ib.read_dispute_files", [Role.IB, *READERS])
     declare_capability("ib.give_dispute_files", [Role.IB, *SETTLERS])
     declare_capability("ib.propose_goodwill", SETTLERS)
+    declare_capability(VIEW_PAYOUTS, READERS)
+    declare_capability(MAKE_PAYOUTS, CHECKERS)
+    declare_capability(EXPORT_PAYMENTS, [Role.FINANCE, Role.ADMINISTRATOR])
+    declare_capability(CONFIRM_METHODS, CHECKERS)
+    declare_capability(CHOOSE_METHOD, [Role.IB])
+    declare_capability(READ_PAPERS, [Role.IB, *READERS])
     for label, path in _PATHS_TO_ENTITY.items():
         register_scope(label, role_entity_scope(path, *READERS))
     register_scope("ib.Partner", own_subtree)
@@ -98,6 +110,7 @@ def register() -> None:
         register_scope(label, _of_own_partner("partner__user"))
     register_scope("ib.PayoutTerms", role_entity_scope("entity", *READERS))
     _register_scopes_of_disputes()
+    _register_scopes_of_payouts()
     register_scope("ib.QuarantinedTrade", _set_aside_in_entities)
     register_scope("ib.CommissionLine", _lines_of_entities)
     register_scope("ib.CommissionLine", _own_lines)
@@ -125,6 +138,18 @@ def _register_scopes_of_disputes() -> None:
     register_scope(
         "ib.DisputeDocument", _of_own_partner("evidence__dispute__partner__user", evidence__audience="partner")
     )
+
+
+def _register_scopes_of_payouts() -> None:
+    """Staff see those of their legal entities; a partner the own ones. Files for a bank are nobody's but the staff's."""
+    for label, path in {
+        "ib.PayoutMethod": "partner",
+        "ib.Payout": "partner",
+        "ib.StatementPaper": "statement__partner",
+    }.items():
+        register_scope(label, role_entity_scope(f"{path}__entity", *READERS))
+        register_scope(label, _of_own_partner(f"{path}__user"))
+    register_scope("ib.PaymentFile", role_entity_scope("entity", *READERS))
 
 
 def own_subtree(actor: Actor) -> Q | None:

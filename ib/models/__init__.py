@@ -10,6 +10,7 @@ from ib.models.disputes import (
     GoodwillLimit,
 )
 from ib.models.partners import ClientReferral, NegotiatedRate, Partner, PartnerEdge, PartnerRank
+from ib.models.payouts import PaymentFile, Payout, PayoutMethod, StatementPaper
 from ib.models.periods import CarryBalance, CpaClaim, PeriodLine, PeriodLinePart, PeriodMark, PeriodSettlement
 from ib.models.plans import Agreement, Plan, PlanRank, PlanRule, PlanTier, PlanVersion, PlanWeight
 from ib.models.quarantine import QuarantinedTrade
@@ -47,6 +48,9 @@ __all__ = [
     "Partner",
     "PartnerEdge",
     "PartnerRank",
+    "PaymentFile",
+    "Payout",
+    "PayoutMethod",
     "PayoutTerms",
     "PeriodLine",
     "PeriodLinePart",
@@ -65,5 +69,6 @@ __all__ = [
     "RateCardVersion",
     "SettlementBatch",
     "StatementHold",
+    "StatementPaper",
     "TradePeriodMark",
 ]

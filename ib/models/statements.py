@@ -40,6 +40,7 @@ class PayoutTerms(models.Model):
     hold_days = models.PositiveSmallIntegerField(help_text="Calendar days between approval and payout.")
     minimum_payout = AmountField(help_text="Less than this is carried to the next statement.")
     automatic_up_to = AmountField(null=True, blank=True, help_text="Up to this no person is asked; empty: always one.")
+    allows_partial = models.BooleanField(default=False, help_text="Whether a statement may be paid in parts.")
     approved_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
