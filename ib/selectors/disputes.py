@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -24,12 +25,13 @@ from ib.models import (
     DisputeEvent,
     DisputeEvidence,
     Partner,
+    PeriodSettlement,
     SettlementBatch,
     StatementHold,
 )
 from ib.rules import cause_text
 from ib.selectors.partners import check_own_or_staff
-from ib.services.disputes.common import booked_of, lines_of
+from ib.services.disputes.common import booked_of, lines_since
 from ib.services.disputes.letters import FILE_PURPOSE
 
 VIEW = "ib.view_disputes"
@@ -135,23 +137,21 @@ def adjustments_of(*, actor: Actor, dispute: Dispute) -> Sequence[CommissionAdju
 def later_lines(*, actor: Actor, dispute: Dispute) -> Sequence[LaterLine]:
     """What was booked for the same trade, or the same subject of a period, since the dispute came."""
     get_visible(Dispute.objects.all(), actor, pk=dispute.pk)
-    since = dispute.opened_at
-    if dispute.subject == DisputeSubject.PERIOD_LINE:
-        found = lines_of(dispute).filter(settlement__created_at__gt=since).select_related("settlement").order_by("seq")
-        return [
-            LaterLine(line.reference, line.target, line.amount, line.booked_day, cause_text(line.settlement.cause))
-            for line in found
-        ]
-    causes = dict(
-        SettlementBatch.objects.filter(created_at__gt=since, pk__in=lines_of(dispute).order_by().values("batch_id"))
-        .order_by()
-        .values_list("pk", "cause")
-    )
-    lines = lines_of(dispute).filter(batch_id__in=list(causes)).order_by("day", "part", "seq")
+    lines = lines_since(dispute, first=True)
+    causes = _causes(dispute, lines)
     return [
-        LaterLine(line.reference, line.target, line.amount, line.booked_day, cause_text(causes[line.batch_id]))
-        for line in lines
+        LaterLine(line.reference, line.target, line.amount, line.booked_day, cause_text(cause))
+        for line, cause in zip(lines, causes, strict=True)
     ]
+
+
+def _causes(dispute: Dispute, lines: Sequence[Any]) -> list[str]:
+    """What asked for the settlement of each line."""
+    if dispute.subject == DisputeSubject.PERIOD_LINE:
+        settlements = PeriodSettlement.objects.in_bulk([line.settlement_id for line in lines])
+        return [settlements[line.settlement_id].cause for line in lines]
+    batches = SettlementBatch.objects.in_bulk([line.batch_id for line in lines])
+    return [batches[line.batch_id].cause for line in lines]
 
 
 def booked_now(*, actor: Actor, dispute: Dispute) -> Decimal:

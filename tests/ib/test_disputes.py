@@ -34,6 +34,7 @@ from ib.models import (
     Dispute,
     DisputeEvent,
     DisputeEvidence,
+    PeriodLine,
     StatementHold,
 )
 from ib.selectors import disputed
@@ -45,6 +46,7 @@ from ib.services.payout_terms import put_payout_terms
 from ib.services.settlement import settle_range
 from ib.services.shards import RESETTLE_DAY
 from ib.services.statements import approve_due_statements, close_statements
+from tests.factories import periods
 from tests.factories.ib import Broker, after
 from tests.factories.platform import MONDAY, SYSTEM, correct_trade, make_trade, staff
 from tests.logins import log_in, make_actor, make_user
@@ -743,3 +745,39 @@ def test_files_and_evidence_over_http_are_for_those_who_see_the_dispute(world: W
     disputes.withdraw_dispute(dispute_id=dispute.pk, actor=world.actors["own"])
     again = SimpleUploadedFile("more.png", PNG, "image/png")
     assert own.post(f"{base}files/", {"file": again}, format="multipart").status_code == 409
+
+
+def test_a_line_of_a_period_is_disputed_and_followed_as_well() -> None:
+    # given a share of 40 percent of March, and a bonus that is told later
+    house = periods.House()
+    plan = periods.make_period_plan(house.brand, periods.rule("net_revenue_share", "40"))
+    partner = house.partner(plan)
+    user = make_user("period@partners.test", Role.IB)
+    link_partner_login(partner_id=partner.pk, user_id=user.pk, actor=SYSTEM)
+    account = house.client_of(partner)
+    house.loses(account, "1000", date(2026, 3, 10))
+    periods.settle()
+    line = PeriodLine.objects.get(partner=partner)
+    own = make_actor(user)
+    manager = make_actor(make_user("period@desk.test", Role.PARTNER_MANAGER, entities=[house.broker.entity]))
+    wanted = {"subject": line.reference, "cause": "limits", "claim": "Where is the second client?", "actor": own}
+    for foreign in (f"P-202604-{line.pk}", "P-202603-999999999", "P-", "P-202603-x"):
+        with pytest.raises(NotFound):
+            disputes.open_dispute(**{**wanted, "subject": foreign})  # type: ignore[arg-type]
+    dispute = disputes.open_dispute(**wanted)  # type: ignore[arg-type]
+    assert (dispute.amount, dispute.plan, dispute.hold.amount) == (Decimal(400), plan, Decimal(400))
+    pack = json.loads(DisputeEvidence.objects.get(dispute=dispute, audience="partner").body)
+    assert (pack["engine_target"], pack["equal_to_the_stored_cent"], pack["period"]) == ("400", True, "2026-03")
+    # when the desk corrects, and a fact comes that lowers the month
+    disputes.correct_dispute(dispute_id=dispute.pk, correction="trade", reason="A bonus was missing.", actor=manager)
+    periods.tell(account.client_id, "bonus", "100", at=datetime(2026, 3, 12, 12, tzinfo=UTC))
+    periods.settle()
+    assert disputes.follow_disputes() == 1
+    dispute.refresh_from_db()
+    later = PeriodLine.objects.get(partner=partner, seq=1)
+    assert (dispute.delta, dispute.delta_lines, dispute.is_upheld) == (Decimal(-40), [later.reference], False)
+    (shown,) = dispute_selectors.later_lines(actor=own, dispute=dispute)
+    assert (shown.target, shown.amount) == (Decimal(360), Decimal(-40))
+    # and a line that takes back can be disputed too; there is nothing to hold
+    assert disputes.open_dispute(**{**wanted, "subject": later.reference, "cause": "taken_back"}).hold is None  # type: ignore[arg-type]
+    assert_books_are_right()

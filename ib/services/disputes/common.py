@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
-
-from django.db.models import Q, Sum
 
 from backoffice.core.access import holds, visible_to
 from backoffice.core.services import audit
@@ -126,14 +126,27 @@ def lines_of(dispute: Dispute) -> Any:
             subject_id=line.subject_id,
             period=line.period,
             currency=line.currency,
-        )
-    return CommissionLine.objects.filter(partner_id=dispute.partner_id, trade_id=dispute.trade_id or 0)
+        ).order_by("seq")
+    return CommissionLine.objects.filter(partner_id=dispute.partner_id, trade_id=dispute.trade_id or 0).order_by(
+        "day", "part", "seq"
+    )
 
 
 def booked_of(dispute: Dispute) -> Decimal:
     """The sum of these lines."""
-    total = lines_of(dispute).filter(Q(currency=dispute.currency)).aggregate(sum=Sum("amount"))["sum"]
-    return total or Decimal(0)
+    return sum_of(lines_of(dispute))
+
+
+def sum_of(lines: Iterable[Any]) -> Decimal:
+    """What the lines booked, all of them in the partner's currency."""
+    return sum((line.amount for line in lines), Decimal(0))
+
+
+def lines_since(dispute: Dispute, *, first: bool = False) -> list[Any]:
+    """The lines that were not booked yet when the evidence was kept: of the appeal, if there was one, or the *first*."""
+    kept = dispute.evidence.filter(audience="desk").order_by("number" if first else "-number").first()
+    known = {line["line"] for line in json.loads(kept.body)["lines"]} if kept is not None else set()
+    return [line for line in lines_of(dispute) if line.reference not in known]
 
 
 def standing_decision(dispute: Dispute, *, decision: str, reason: str, actor: Actor) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,7 +25,7 @@ from ib.dispute_rules import DisputeSubject
 from ib.models import Dispute, DisputeDocument, DisputeEvidence
 from ib.rules import money_text
 from ib.selectors import disputed, explaining, period_lines
-from ib.services.disputes.common import KEEPER, lines_of
+from ib.services.disputes.common import KEEPER
 from ib.services.disputes.letters import EVIDENCE_PURPOSE
 from ib.types import Explanation
 
@@ -35,14 +36,14 @@ FORMAT = "commission-dispute-evidence/1"
 _log = structlog.get_logger(__name__)
 
 
-def take_evidence(dispute: Dispute) -> list[DisputeEvidence]:
-    """Keeps what the engine says now, in the transaction of the step that asks for it."""
+def take_evidence(dispute: Dispute, lines: Sequence[Any]) -> list[DisputeEvidence]:
+    """Keeps what the engine says now, in the transaction of the step that asks for it; *lines* is what is booked so far."""
     number = dispute.evidence.count() // 2 + 1
-    return [_keep(dispute, number, audience) for audience in Audience]
+    return [_keep(dispute, number, audience, lines) for audience in Audience]
 
 
-def _keep(dispute: Dispute, number: int, audience: DisputeEvidence.Audience) -> DisputeEvidence:
-    body = json.dumps(pack_of(dispute, audience), default=_plain, sort_keys=True, ensure_ascii=False, indent=1)
+def _keep(dispute: Dispute, number: int, audience: DisputeEvidence.Audience, lines: Sequence[Any]) -> DisputeEvidence:
+    body = json.dumps(pack_of(dispute, audience, lines), default=_plain, sort_keys=True, ensure_ascii=False, indent=1)
     return DisputeEvidence.objects.create(
         dispute=dispute, number=number, audience=audience, body=body, digest=hashlib.sha256(body.encode()).hexdigest()
     )
@@ -56,7 +57,7 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def pack_of(dispute: Dispute, audience: DisputeEvidence.Audience) -> dict[str, Any]:
+def pack_of(dispute: Dispute, audience: DisputeEvidence.Audience, lines: Sequence[Any]) -> dict[str, Any]:
     """What is known about the line now, for those who may know it."""
     for_partner = audience == Audience.PARTNER
     pack: dict[str, Any] = {
@@ -71,7 +72,7 @@ def pack_of(dispute: Dispute, audience: DisputeEvidence.Audience) -> dict[str, A
         "amount": dispute.amount,
         "currency": dispute.currency,
         "booked_for_this_before": dispute.booked_before,
-        "lines": [_line(line) for line in lines_of(dispute).order_by("booked_day")],
+        "lines": [_line(line) for line in lines],
     }
     if dispute.subject == DisputeSubject.PERIOD_LINE:
         return {**pack, **_of_period_line(dispute, for_partner)}

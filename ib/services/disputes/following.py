@@ -29,16 +29,16 @@ from ib.dispute_rules import (
     DisputeStep,
     next_state,
 )
-from ib.models import CommissionLine, Dispute
+from ib.models import Dispute
 from ib.rules import money_text
 from ib.services.disputes.common import (
     HANDLE,
     KEEPER,
-    booked_of,
     checked_text,
-    lines_of,
+    lines_since,
     locked_dispute,
     standing_decision,
+    sum_of,
     unfreeze,
     write_down,
 )
@@ -133,9 +133,9 @@ def _follow_locked(dispute: Dispute) -> bool:
         return True
     if dispute.decision != DisputeDecision.CORRECT or (change is not None and change.state not in DONE):
         return False
-    delta = booked_of(dispute) - dispute.booked_before
-    if delta:
-        close_with(dispute, delta=delta, lines=_new_lines(dispute))
+    new = lines_since(dispute)
+    if delta := sum_of(new):
+        close_with(dispute, delta=delta, lines=[line.reference for line in new])
         return True
     if dispute.decided_at is not None and clock.now() - dispute.decided_at > NOTHING_AFTER and not _is_under_way():
         return_to_work(dispute, "Everything is settled again, and nothing came of the correction for this line.")
@@ -147,18 +147,6 @@ def _is_under_way() -> bool:
     """Whether any day or batch still waits for its settlement."""
     kinds = [RESETTLE_DAY, SETTLE_BATCH]
     return Job.objects.filter(kind__in=kinds).exclude(state__in=[Job.State.DONE, Job.State.FAILED]).exists()
-
-
-def _new_lines(dispute: Dispute) -> list[str]:
-    """The lines that were booked since the dispute (or its appeal) came."""
-    since = dispute.appealed_at or dispute.opened_at
-    if dispute.period_line is not None:
-        return [line.reference for line in lines_of(dispute).filter(settlement__created_at__gt=since).order_by("seq")]
-    from ib.models import SettlementBatch
-
-    later = SettlementBatch.objects.filter(created_at__gt=since).order_by().values("pk")
-    found: list[CommissionLine] = list(lines_of(dispute).filter(batch_id__in=later).order_by("day", "part", "seq"))
-    return [line.reference for line in found]
 
 
 def close_with(dispute: Dispute, *, delta: Decimal, lines: list[str]) -> None:

@@ -27,13 +27,14 @@ from ib.services.disputes import evidence
 from ib.services.disputes.common import (
     HANDLE,
     OPEN,
-    booked_of,
     checked_text,
     end_pause,
     freeze,
     is_of_partner,
+    lines_of,
     locked_dispute,
     standing_decision,
+    sum_of,
     unfreeze,
     write_down,
 )
@@ -170,10 +171,11 @@ def appeal_dispute(*, dispute_id: int, text: str, actor: Actor) -> Dispute:
     dispute.decided_at = dispute.decided_by_user_id = dispute.closed_at = dispute.change_request = dispute.delta = None
     dispute.delta_lines = []
     dispute.due_at = due_from(now, APPEAL_HOURS)
-    dispute.booked_before = booked_of(dispute)
+    booked = list(lines_of(dispute))
+    dispute.booked_before = sum_of(booked)
     freeze(dispute, f"Appeal in dispute {dispute.reference}")
     dispute.save()
-    evidence.take_evidence(dispute)
+    evidence.take_evidence(dispute, booked)
     write_down(
         dispute, DisputeStep.APPEALED, actor=actor, text=words,
         tell=f"We have received your appeal. Somebody else decides by {dispute.due_at:%Y-%m-%d %H:%M} UTC.",

@@ -28,7 +28,7 @@ from ib.locks import limit_waiting, lock_partner
 from ib.models import Dispute, Partner, PeriodLine, PlanRule
 from ib.selectors import disputed, explaining, period_lines
 from ib.services.disputes import evidence, letters
-from ib.services.disputes.common import HANDLE, OPEN, booked_of, checked_text, freeze, locked_dispute, write_down
+from ib.services.disputes.common import HANDLE, OPEN, checked_text, freeze, lines_of, locked_dispute, sum_of, write_down
 
 UNPAID_PREFIX = "T-"
 MAX_FILES = 10
@@ -111,10 +111,11 @@ def open_dispute(
         opened_at=now,
         due_at=due_of(cause, now),
     )
-    dispute.booked_before = booked_of(dispute)
+    booked = list(lines_of(dispute))
+    dispute.booked_before = sum_of(booked)
     freeze(dispute, f"Dispute {dispute.reference}")
     _insert(dispute)
-    evidence.take_evidence(dispute)
+    evidence.take_evidence(dispute, booked)
     tell = f"We have received your dispute. We decide by {dispute.due_at:%Y-%m-%d %H:%M} UTC." + (
         " Until then the amount of the line is held." if dispute.hold_id is not None else ""
     )
