@@ -6,6 +6,7 @@ What is worth what is decided by `ib.rules.ordered`; the trades come from the en
 # ruff: noqa: S608 -- the SQL is built from constants of the engine and of the platform's
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,12 +15,14 @@ from typing import Any
 
 from django.db import connection
 
+from backoffice.kernel.currency import Currency
 from ib.engine.card.building import CardFacts
-from ib.engine.fx import FX_TABLE
+from ib.engine.fx import RATE_DECIMALS
 from ib.engine.period_facts import PLACED
-from ib.engine.target import CONVERSION, RATE_CARD, Scope, compared, measured_select, parameters_of
+from ib.engine.target import CONVERSION, RATE_CARD, STAGE_TWO, Scope, compared, measured_select, parameters_of
 from ib.rules.amounts import Rounding
 from ib.rules.ordered import OrderedTrade, Valued
+from platform_ops.selectors.rates import crossed_rates_select
 from platform_ops.selectors.trade_economics import Part, trade_economics_select
 
 
@@ -50,14 +53,15 @@ def month_of(day: date) -> date:
     return day.replace(day=1)
 
 
-# Whose clients the beneficiary is paid for by the period; the trades of nobody else are looked at.
+# Whose clients the beneficiaries are paid for by the period; the trades of nobody else are looked at. As an array it is
+# found once: the planner would look through the card again for every trade.
 _SCOPE = """
 t.business_day >= %(first)s AND t.business_day < %(end)s AND NOT t.id = ANY(%(held)s::bigint[])
-AND t.account_id IN (
-    SELECT reached.id FROM {card} AS entry
+AND t.account_id = ANY(ARRAY(
+    SELECT DISTINCT reached.id FROM {card} AS entry
     JOIN ib_clientreferral AS introduced ON introduced.partner_id = abs(entry.direct_partner_id)
     JOIN platform_ops_tradingaccount AS reached ON reached.client_id = introduced.client_id
-    WHERE entry.beneficiary_id = %(beneficiary)s AND entry.is_current AND entry.needs_period)
+    WHERE entry.beneficiary_id = ANY(%(beneficiaries)s) AND entry.is_current AND entry.needs_period))
 """
 _MORE = (
     """, card.terms_rule_id, trade.client_id, trade.real_symbol_id, trade.side, trade.volume_lots, trade.closed_at"""
@@ -80,31 +84,48 @@ def days_with_trades(period: date) -> list[date]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def scope_of_period(*, partner_id: int, period: date, held: Sequence[int], card: str = RATE_CARD) -> Scope:
-    """The trades of a month that may pay the partner by the period."""
-    parameters = {"first": period, "end": next_month(period), "beneficiary": partner_id, "held": list(held)}
+def scope_of_period(*, partner_ids: Sequence[int], period: date, held: Sequence[int], card: str = RATE_CARD) -> Scope:
+    """The trades of a month that may pay the partners by the period."""
+    parameters = {"first": period, "end": next_month(period), "beneficiaries": list(partner_ids), "held": list(held)}
     return Scope(_SCOPE.format(card=card), "false", tuple(days_with_trades(period)), parameters)
 
 
+# Only the days and pairs that occur are converted: a month has many, and few of them are a partner's.
+_NEEDED_FX = crossed_rates_select(
+    days="(SELECT array_agg(DISTINCT business_day) FROM measured)",
+    given="(SELECT array_agg(rate_currency) FROM pair_of_measured)",
+    into="(SELECT array_agg(reward_currency) FROM pair_of_measured)",
+)
+
+
 def candidates(
-    *, partner_id: int, period: date, facts: CardFacts, held: Sequence[int] = (), card: str = RATE_CARD
-) -> list[Candidate]:
-    """Every trade of the month that an entry values for the partner by the period."""
-    scope = scope_of_period(partner_id=partner_id, period=period, held=held, card=card)
-    stage = "AND card.needs_period AND card.beneficiary_id = %(beneficiary)s"
+    *, partner_ids: Sequence[int], period: date, facts: CardFacts, held: Sequence[int] = (), card: str = RATE_CARD
+) -> dict[int, list[Candidate]]:
+    """By partner, every trade of the month that an entry values for them by the period."""
+    scope = scope_of_period(partner_ids=partner_ids, period=period, held=held, card=card)
+    stage = f"{STAGE_TWO} AND card.beneficiary_id = ANY(%(beneficiaries)s)"
     sql = f"""
-    WITH {FX_TABLE}
+    WITH measured AS MATERIALIZED ({measured_select(scope, facts, card=card, stage=stage, more=_MORE)}),
+    pair_of_measured AS (SELECT DISTINCT rate_currency, reward_currency FROM measured),
+    fx AS MATERIALIZED (
+        SELECT crossed.day, crossed.rate_currency, crossed.reward_currency, crossed.rate_day,
+               round(crossed.rate, {RATE_DECIMALS}) AS rate
+        FROM ({_NEEDED_FX}) AS crossed WHERE crossed.rate > 0
+    )
     SELECT measured.trade_id, measured.part, measured.business_day, measured.closed_at, measured.client_id,
            measured.real_symbol_id, measured.side, measured.volume_lots, measured.terms_rule_id, measured.rule_id,
            measured.basis, measured.quantity, measured.factor, measured.rate, measured.rate_currency, measured.level,
            measured.path, measured.card_entry_id, measured.reward_currency, measured.reward_digits,
-           measured.rounding_mode, measured.rounding_stage, measured.exclusion, fx.rate, fx.rate_digits, fx.rate_day
-    FROM ({measured_select(scope, facts, card=card, stage=stage, more=_MORE)}) AS measured
-    LEFT JOIN fx {CONVERSION}
+           measured.rounding_mode, measured.rounding_stage, measured.exclusion, fx.rate, fx.rate_day,
+           measured.beneficiary_id
+    FROM measured LEFT JOIN fx {CONVERSION}
     """
+    found: dict[int, list[Candidate]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters_of(scope, facts))
-        return [_candidate(row) for row in cursor.fetchall()]
+        for row in cursor.fetchall():
+            found[row[25]].append(_candidate(row))
+    return found
 
 
 def _candidate(row: tuple[Any, ...]) -> Candidate:
@@ -127,7 +148,7 @@ def _candidate(row: tuple[Any, ...]) -> Candidate:
             factor=row[12],
             rate=row[13],
             fx_rate=row[23],
-            rate_digits=row[24],
+            rate_digits=Currency.of(row[14]).digits,
             rounding=Rounding(row[19], row[20], row[21]),
         )
     return Candidate(
@@ -141,7 +162,7 @@ def _candidate(row: tuple[Any, ...]) -> Candidate:
         card_entry_id=row[17],
         currency=row[18],
         rule_id=row[9],
-        fx_date=row[25],
+        fx_date=row[24],
     )
 
 
@@ -261,8 +282,9 @@ def _row(partner_id: int, item: Candidate, valued: Valued | None) -> list[Any]:
 
 
 # Who has to be looked at after trades of a scope were settled: everybody whom entries by the period pay for the clients of
-# those trades, and whoever was paid for them so far. What looks at the month before, or at a client's whole time, concerns
-# later months too.
+# those trades, whoever was paid for them so far, and whoever has tiers by what a team does and stands, or ever stood, above
+# (also by an edge that was taken back). What looks at the month before, or at a client's whole time, concerns later months
+# too.
 _CONCERNED = """
     SELECT reach.beneficiary_id AS partner_id, date_trunc('month', t.business_day)::date AS period
     FROM platform_ops_trade AS t
@@ -277,10 +299,29 @@ _CONCERNED = """
     FROM ib_commissionline AS l JOIN ib_ratecardentry AS entry ON entry.id = l.card_entry_id AND entry.needs_period
     WHERE {booked}
 """
-_MARK = f"""
+_TEAMS = """
+    UNION
+    SELECT above.partner_id, above.period FROM (
+        WITH RECURSIVE edge AS (
+            SELECT child_id, parent_id FROM ib_partneredge UNION SELECT child_id, parent_id FROM ib_partneredgeversion
+        ), above AS (
+            SELECT DISTINCT referral.partner_id, date_trunc('month', t.business_day)::date AS period
+            FROM platform_ops_trade AS t
+            JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id
+            JOIN ib_clientreferral AS referral ON referral.client_id = account.client_id
+            WHERE {trades}
+            UNION
+            SELECT edge.parent_id, above.period FROM above JOIN edge ON edge.child_id = above.partner_id
+        ) SELECT * FROM above
+    ) AS above
+    WHERE above.partner_id IN (
+        SELECT entry.beneficiary_id FROM ib_ratecardentry AS entry JOIN ib_planrule AS rule ON rule.id = entry.terms_rule_id
+        WHERE entry.is_current AND entry.needs_period AND rule.tier_scope = 'team')
+"""
+_MARK = """
 INSERT INTO ib_tradeperiodmark (partner_id, period, cause)
 SELECT DISTINCT due.partner_id, later.period::date, %(cause)s
-FROM ({_CONCERNED}) AS due
+FROM ({concerned}) AS due
 CROSS JOIN LATERAL generate_series(due.period, least(greatest(due.period, (
     SELECT date_trunc('month', max(business_day))::date FROM platform_ops_trade)), due.period + %(later)s * interval '1 month'),
     interval '1 month') AS later(period)
@@ -289,13 +330,17 @@ RETURNING partner_id, period
 ALL_LATER = 1_200
 
 
+def _concerned(scope: Scope, facts: CardFacts) -> str:
+    return (_CONCERNED + (_TEAMS if facts.has("team") else "")).format(trades=scope.trades, booked=scope.booked)
+
+
 def concerned_partners(scope: Scope, facts: CardFacts) -> list[int]:
-    """Whom trades of the scope may pay in their order, or were booked to so far."""
+    """Whom trades of the scope may pay in their order, or were booked to so far, and whose tiers they move."""
     if not facts.has("periods"):
         return []
-    sql = f"SELECT DISTINCT due.partner_id FROM ({_CONCERNED.format(trades=scope.trades, booked=scope.booked)}) AS due"
+    sql = f"SELECT DISTINCT due.partner_id FROM ({_concerned(scope, facts)}) AS due ORDER BY 1"
     with connection.cursor() as cursor:
-        cursor.execute(f"{sql} ORDER BY 1", {"days": list(scope.days), **scope.parameters})
+        cursor.execute(sql, {"days": list(scope.days), **scope.parameters})
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -306,7 +351,7 @@ def mark_periods(scope: Scope, facts: CardFacts, *, cause: str) -> int:
     later = ALL_LATER if facts.has("lifetime") else 1 if facts.has("prior") else 0
     with connection.cursor() as cursor:
         cursor.execute(
-            _MARK.format(trades=scope.trades, booked=scope.booked),
+            _MARK.format(concerned=_concerned(scope, facts)),
             {"days": list(scope.days), **scope.parameters, "cause": cause[:80], "later": later},
         )
         return len(cursor.fetchall())

@@ -184,8 +184,9 @@ def _by_month(scope: Scope, day: date, card: RateCardVersion) -> tuple[list[int]
     unsettled: set[int] = set()
     excluded: set[int] = set()
     paid: set[int] = set()
-    for partner_id in concerned_partners(scope, facts):
-        found, rows = ordered.month_and_differences(partner_id=partner_id, period=period, card=card)
+    partner_ids = concerned_partners(scope, facts)
+    months = ordered.months_and_differences(partner_ids=partner_ids, period=period, card=card)
+    for found, rows in months.values():
         excluded |= {trade_id for trade_id, _ in found.exclusions}
         paid |= {item.trade.trade_id for item in found.valued if not item.exclusion}
         unsettled |= {row["trade_id"] for row in rows if row["day"] == day}

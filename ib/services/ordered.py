@@ -8,7 +8,7 @@ postings are one transaction: a second run books zero, a killed one leaves its m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -41,7 +41,7 @@ SETTLE_ORDERED = "ib.settle_ordered"
 """Works off every mark that waits; one job for each settlement that left marks."""
 ACTOR = Actor.system("ib.settlement")
 WHOLE_MONTH = 100
-"""Trades that a month is taken to have at least, to choose how they are joined."""
+"""Trades that a partner's month is taken to have, to choose how they are joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,32 @@ class Valuation:
 
 def value_month(*, partner_id: int, period: date, facts: CardFacts, card: str = RATE_CARD) -> Valuation:
     """Values the trades of a partner's month in their order; writes nothing. Settlement, proof and preview all come here."""
+    return value_months(partner_ids=[partner_id], period=period, facts=facts, card=card)[partner_id]
+
+
+def value_months(
+    *, partner_ids: Sequence[int], period: date, facts: CardFacts, card: str = RATE_CARD
+) -> dict[int, Valuation]:
+    """`value_month` of several partners, whose trades are read at once."""
     held = quarantine.held_trades(ordered.days_of_period(period))
-    booking.pin_plan(WHOLE_MONTH, facts.of_stage(ordered=True))
-    found = ordered.candidates(partner_id=partner_id, period=period, facts=facts, held=held, card=card)
+    booking.pin_plan(WHOLE_MONTH * len(partner_ids), facts.of_stage(ordered=True))
+    found = ordered.candidates(partner_ids=partner_ids, period=period, facts=facts, held=held, card=card)
     booking.free_plan()
-    terms = _terms({item.ordered.terms_rule_id for item in found if item.ordered is not None})
+    terms = _terms(
+        {item.ordered.terms_rule_id for items in found.values() for item in items if item.ordered is not None}
+    )
+    return {
+        partner_id: _value(partner_id, period, found.get(partner_id, []), terms)
+        for partner_id in dict.fromkeys(partner_ids)
+    }
+
+
+def _value(partner_id: int, period: date, found: list[Candidate], every_rule: dict[int, OrderedTerms]) -> Valuation:
+    """The month of a partner with these trades; the terms are looked up among those of *every_rule*."""
+    named = {item.ordered.terms_rule_id for item in found if item.ordered is not None}
+    if not named:
+        return Valuation(found, [])
+    terms = {rule_id: rule for rule_id, rule in every_rule.items() if rule_id in named}
     lifetime = [rule_id for rule_id, rule in terms.items() if rule.cap_client_lifetime is not None]
     valued = value_in_order(
         (item.ordered for item in found if item.ordered is not None),
@@ -98,7 +119,7 @@ def settle_month(
     def scope() -> Any:
         lock_days(shared=[], exclusive=days)
         return ordered.scope_of_period(
-            partner_id=partner_id, period=period, held=quarantine.held_trades(ordered.days_of_period(period))
+            partner_ids=[partner_id], period=period, held=quarantine.held_trades(ordered.days_of_period(period))
         )
 
     return settle_claim(claim=claim, days=days, work=work, scope=scope, actor=actor, finish=finish)
@@ -143,14 +164,26 @@ def month_and_differences(
     *, partner_id: int, period: date, card: RateCardVersion
 ) -> tuple[Valuation, list[dict[str, Any]]]:
     """What a partner's month is worth, and what settling it would book now. As `difference_rows`."""
-    found = value_month(partner_id=partner_id, period=period, facts=facts_of_card(card))
-    if not found.candidates:
-        return found, []
+    return months_and_differences(partner_ids=[partner_id], period=period, card=card)[partner_id]
+
+
+def months_and_differences(
+    *, partner_ids: Sequence[int], period: date, card: RateCardVersion
+) -> dict[int, tuple[Valuation, list[dict[str, Any]]]]:
+    """What the months of partners are worth, and what settling each would book now. As `difference_rows`."""
+    valued = value_months(partner_ids=partner_ids, period=period, facts=facts_of_card(card))
+    return {
+        partner_id: (found, _rows_due(partner_id, period, found) if found.candidates else [])
+        for partner_id, found in valued.items()
+    }
+
+
+def _rows_due(partner_id: int, period: date, found: Valuation) -> list[dict[str, Any]]:
     select = ordered.difference_of(partner_id=partner_id, period=period, found=found.candidates, valued=found.valued)
     with connection.cursor() as cursor:
         cursor.execute(select)
         names = [column.name for column in cursor.description]
-        return found, [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 _CONCERNED = """

@@ -20,6 +20,8 @@ from ib.services.quarantine import held_trades
 from ib.services.settlement import days_to_settle
 from ib.types import ProofResult
 
+PARTNERS_AT_ONCE = 200
+"""Partners whose months are read by one statement."""
 MAXIMUM_ROWS = 200
 """Contradictions that a proof lists; it counts them all."""
 
@@ -79,9 +81,12 @@ def _months(days: Iterable[date], card: RateCardVersion) -> Iterator[list[dict[s
     if "periods" not in card.traits:
         return
     for period in sorted({month_of(day) for day in days}):
-        for partner_id in ordered.partners_of_month(period):
+        partner_ids = ordered.partners_of_month(period)
+        for start in range(0, len(partner_ids), PARTNERS_AT_ONCE):
             with transaction.atomic():
-                yield [_said(row) for row in ordered.difference_rows(partner_id=partner_id, period=period, card=card)]
+                some = partner_ids[start : start + PARTNERS_AT_ONCE]
+                found = ordered.months_and_differences(partner_ids=some, period=period, card=card)
+                yield [_said(row) for _, rows in found.values() for row in rows]
 
 
 @transaction.atomic

@@ -4,6 +4,7 @@ set-up as it would be. Everything is tried out in savepoints that are rolled bac
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,6 @@ from ib.engine.card.building import Built, CardFacts, build_card
 from ib.engine.fx import FX_TABLE
 from ib.engine.ordered import month_of
 from ib.engine.target import Scope, parameters_of, target_select
-from ib.rules.ordered import Valued
 from ib.services import ordered, quarantine
 from ib.services.settlement import MAXIMUM_DAYS, days_to_settle
 
@@ -53,10 +53,11 @@ t.business_day = ANY(%(days)s::date[]) AND NOT t.id = ANY(%(held)s::bigint[]) AN
 
 @dataclass(frozen=True, slots=True)
 class PartnerEffect:
-    """What a partner earns on the trades now and would earn then, in the partner's currency."""
+    """What a partner earns on a month's trades now and would earn then; the month is named by its first day."""
 
     partner_id: int
     currency: str
+    month: date
     now: Decimal
     then: Decimal
 
@@ -68,7 +69,10 @@ class PartnerEffect:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """A proposed set-up tried on the last business days, and what it books again when it begins in the past."""
+    """A proposed set-up tried on the last business days, and what it books again when it begins in the past.
+
+    Both by partner and month.
+    """
 
     days: int
     first_day: date
@@ -99,7 +103,12 @@ def _effects(change: Change, moment: datetime, days: Sequence[date], now: CardFa
             cursor.execute(_CHANGED_PAIRS)
             for table in (_CARD_NOW, _CARD_THEN, "ib_what_if_pairs"):
                 cursor.execute(f"ANALYZE {table}")
-        return _sums(days, now, then)
+        found = _sums(days, now, then)
+        in_order = sorted({*_paid_in_order(_CARD_NOW, now), *_paid_in_order(_CARD_THEN, then)})
+        months_then = _months(in_order, days, then, _CARD_THEN)
+    # What tiers look at depends on the tree: the months as they are now are valued where the change is undone.
+    months_now = _months(in_order, days, now, _CARD_NOW)
+    return _together(found, months_now, months_then)
 
 
 def _sums(days: Sequence[date], now: CardFacts, then: CardFacts) -> list[PartnerEffect]:
@@ -110,11 +119,12 @@ def _sums(days: Sequence[date], now: CardFacts, then: CardFacts) -> list[Partner
     statement = f"""
     WITH {FX_TABLE}, paid_now AS ({paid_now}), paid_then AS ({paid_then})
     SELECT coalesce(paid_now.partner_id, paid_then.partner_id) AS partner_id,
-           coalesce(paid_now.currency, paid_then.currency),
+           coalesce(paid_now.currency, paid_then.currency), coalesce(paid_now.month, paid_then.month) AS month,
            coalesce(paid_now.amount, 0), coalesce(paid_then.amount, 0)
     FROM paid_now FULL JOIN paid_then
       ON paid_then.partner_id = paid_now.partner_id AND paid_then.currency = paid_now.currency
-    ORDER BY 1
+     AND paid_then.month = paid_now.month
+    ORDER BY 1, 2, 3
     """  # noqa: S608 - own text
     with connection.cursor() as cursor:
         cursor.execute(
@@ -125,46 +135,58 @@ def _sums(days: Sequence[date], now: CardFacts, then: CardFacts) -> list[Partner
         cursor.execute(statement, parameters)
         found = [PartnerEffect(*row) for row in cursor.fetchall()]
     booking.free_plan()
-    return _with_months(found, days, now, then)
+    return found
 
 
-def _with_months(
-    found: list[PartnerEffect], days: Sequence[date], now: CardFacts, then: CardFacts
-) -> list[PartnerEffect]:
-    """What the days' trades earn in their order, added to what stands for itself. Whole months are valued for it."""
-    if not (now.has("periods") or then.has("periods")):
-        return found
-    sums = {(item.partner_id, item.currency): [item.now, item.then] for item in found}
-    for place, (card, facts) in enumerate(((_CARD_NOW, now), (_CARD_THEN, then))):
-        for partner_id in _paid_in_order(card):
-            for period in sorted({month_of(day) for day in days}):
-                for item, currency in _valued(partner_id, period, facts, card):
-                    if item.trade.day in days:
-                        sums.setdefault((partner_id, currency), [Decimal(0), Decimal(0)])[place] += item.target
-    return [PartnerEffect(*key, *pair) for key, pair in sorted(sums.items())]
+Sums = dict[tuple[int, str, date], Decimal]
 
 
-def _paid_in_order(card: str) -> list[int]:
+def _months(partner_ids: list[int], days: Sequence[date], facts: CardFacts, card: str) -> Sums:
+    """What the days' trades earn in their order, by partner, currency and month. Whole months are valued for it."""
+    sums: Sums = defaultdict(Decimal)
+    wanted = set(days)
+    if not facts.has("periods") or not partner_ids:
+        return sums
+    for period in sorted({month_of(day) for day in days}):
+        months = ordered.value_months(partner_ids=partner_ids, period=period, facts=facts, card=card)
+        for partner_id, month in months.items():
+            currencies = {item.key: item.currency for item in month.candidates}
+            for item in month.valued:
+                if item.trade.day in wanted:
+                    sums[partner_id, currencies[item.trade.trade_id, item.trade.part], period] += item.target
+    return sums
+
+
+def _together(found: list[PartnerEffect], now: Sums, then: Sums) -> list[PartnerEffect]:
+    """What stands for itself, and what is earned in the trades' order."""
+    sums_now, sums_then = defaultdict(Decimal, now), defaultdict(Decimal, then)
+    for item in found:
+        key = item.partner_id, item.currency, item.month
+        sums_now[key] += item.now
+        sums_then[key] += item.then
+    return [PartnerEffect(*key, sums_now[key], sums_then[key]) for key in sorted({*sums_now, *sums_then})]
+
+
+def _paid_in_order(card: str, facts: CardFacts) -> list[int]:
+    """Whom changed entries pay by the period, and everybody whose tiers look at a team: a change may move what they see."""
+    if not facts.has("periods"):
+        return []
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT DISTINCT entry.beneficiary_id FROM {card} AS entry"  # noqa: S608 - a constant
-            " JOIN ib_what_if_pairs USING (direct_partner_id, symbol_group_id) WHERE entry.needs_period ORDER BY 1"
+            " LEFT JOIN ib_what_if_pairs AS changed USING (direct_partner_id, symbol_group_id)"
+            " JOIN ib_planrule AS terms ON terms.id = entry.terms_rule_id"
+            " WHERE entry.needs_period AND (changed.direct_partner_id IS NOT NULL OR terms.tier_scope = 'team') ORDER BY 1"
         )
         return [row[0] for row in cursor.fetchall()]
-
-
-def _valued(partner_id: int, period: date, facts: CardFacts, card: str) -> list[tuple[Valued, str]]:
-    month = ordered.value_month(partner_id=partner_id, period=period, facts=facts, card=card)
-    currencies = {item.key: item.currency for item in month.candidates}
-    return [(item, currencies[item.trade.trade_id, item.trade.part]) for item in month.valued]
 
 
 def _paid(scope: Scope, card: str, facts: CardFacts) -> str:
     """What the trades of the scope pay each partner by a card."""
     filtered = f"(SELECT entry.* FROM {card} AS entry JOIN ib_what_if_pairs USING (direct_partner_id, symbol_group_id))"  # noqa: S608 - constants
     return (
-        f"SELECT partner_id, currency, sum(target) AS amount FROM ({target_select(scope, facts, card=filtered)}) AS target"  # noqa: S608 - own text
-        " GROUP BY partner_id, currency"
+        "SELECT partner_id, currency, date_trunc('month', day)::date AS month, sum(target) AS amount"  # noqa: S608 - own text
+        f" FROM ({target_select(scope, facts, card=filtered)}) AS target GROUP BY 1, 2, 3"
     )
 
 
@@ -176,6 +198,7 @@ def _compile(table: str) -> Built:
             f"CREATE TEMP TABLE {table} ON COMMIT DROP AS"  # noqa: S608 - a constant
             " SELECT row_number() OVER () AS id, true AS is_current, build.* FROM ib_card_build AS build"
         )
+        cursor.execute(f"CREATE INDEX ON {table} (direct_partner_id, symbol_group_id)")
     return built
 
 

@@ -39,7 +39,7 @@ class _StoredDays(Mapping[date, Mapping[str, Decimal]]):
 
 
 # By equality: the last of eleven days on which both currencies were fixed. A comparison of ranges would try every rate for
-# every day of a long range.
+# every day of a long range. The logarithm only counts places, and thirty of them show the first of any quotient there can be.
 _CROSSED = """
     WITH pair AS MATERIALIZED (
         SELECT DISTINCT rate_currency, reward_currency
@@ -68,7 +68,7 @@ _CROSSED = """
            CASE WHEN pair.rate_currency = pair.reward_currency THEN 1
                 WHEN (pair.rate_currency, pair.reward_currency) IN (('USC', 'USD'), ('EUC', 'EUR')) THEN 0.01
                 WHEN (pair.rate_currency, pair.reward_currency) IN (('USD', 'USC'), ('EUR', 'EUC')) THEN 100
-                ELSE round(quoted.quotient, 33 - floor(log(quoted.quotient))::integer) END AS rate
+                ELSE round(quoted.quotient, 33 - floor(log(trunc(quoted.quotient, 30)))::integer) END AS rate
     FROM (SELECT DISTINCT day FROM unnest({days}::date[]) AS asked(day)) AS wanted
     CROSS JOIN pair
     LEFT JOIN quoted
