@@ -79,7 +79,7 @@ def set_sub_partner_rate(
     agreed on a rate, InvalidInput, naming the field, for more than the own rate.
     """
     authorise(actor, CAPABILITY)
-    own = own_partner_of(actor)
+    own = _own_partner(actor.user_id)
     check_agreed(rate=rate, allocation_percent=allocation_percent)
     limit_waiting()
     # Both are held, in one order for everybody, so that the own rate is the same until it is written.
@@ -110,9 +110,9 @@ def set_sub_partner_rate(
     )
 
 
-def own_partner_of(actor: Actor) -> Partner:
+def _own_partner(user_id: int | None) -> Partner:
     """The partner of a login. Raises Denied for a login without one."""
-    partner = Partner.objects.filter(user_id=actor.user_id).first() if actor.user_id else None
+    partner = Partner.objects.filter(user_id=user_id).first() if user_id else None
     if partner is None:
         raise Denied("This login belongs to no partner.", code="no_partner")
     return partner
@@ -247,6 +247,6 @@ def _classes() -> list[tuple[str, TradeClass]]:
 
 def visible_child(*, actor: Actor, reference: str) -> Partner:
     """Somebody directly below the actor's partner, by reference. Raises NotFound."""
-    own = own_partner_of(actor)
+    own = _own_partner(actor.user_id)
     child = get_visible(Partner.objects.all(), actor, reference=reference)
     return direct_child(own=own, partner_id=child.pk, at=clock.now())

@@ -21,6 +21,7 @@ from backoffice.devstack.demo.identity import write_sign_ins
 from backoffice.devstack.demo.liquidity import write_liquidity
 from backoffice.devstack.demo.messages import write_messages
 from backoffice.devstack.demo.migration import give_example
+from backoffice.devstack.demo.ranks import write_ranks
 from backoffice.devstack.demo.seed import write_world
 from backoffice.devstack.demo.swap_desk import write_swap_desk
 from backoffice.devstack.demo.swaps import set_up_rollovers
@@ -59,6 +60,7 @@ class Command(BaseCommand):
         write_past_orders()
         write_entities(seeding)
         write_changes(seeding)
+        write_ranks(seeding)
         write_disputes(seeding)
         write_swap_desk(seeding)
         write_symbols(seeding)
