@@ -83,8 +83,13 @@ def read_text(text: str) -> form.Scenario:
         raise InvalidInput(f"Not YAML{where}: {getattr(error, 'problem', None) or error}.", field="") from error
     except RecursionError as error:
         raise InvalidInput("Nested too deeply.", field="") from error
-    read = _record(form.Scenario, document, "")
-    _check_references(read)
+    try:
+        read = _record(form.Scenario, document, "")
+        _check_references(read)
+    except InvalidInput as error:
+        named = document.get("scenario") if isinstance(document, Mapping) else None
+        scenario = named if isinstance(named, str) else ""
+        raise InvalidInput(error.message, **{**error.details, "scenario": scenario}) from error
     return read
 
 

@@ -9,12 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ib.bench.duck import Duck
 from ib.models import CommissionLine
+from ib.rules.amounts import Rounding
 from ib.services.settlement import days_to_settle, settle_range
 from tests.factories import ib as factory
 from tests.factories import platform
@@ -25,6 +26,35 @@ from tests.properties.test_settlement_oracle import LAST_DAY, START, moments
 pytestmark = pytest.mark.django_db
 currencies = st.sampled_from(["USD", "EUR", "CHF"])
 amounts = st.decimals("0.01", "30", places=3)
+
+
+edges = st.sampled_from(
+    ["0.005", "-0.005", "0.015", "2.675", "0.0049999999999999999", "-1.4999999999999999995", "1e15"]
+)
+
+
+@settings(max_examples=3, deadline=None)
+@given(
+    amounts=st.lists(
+        st.one_of(edges.map(Decimal), st.decimals(-(10**12), 10**12, places=6), st.decimals("-9", "9", places=19)),
+        min_size=40,
+        max_size=120,
+    )
+)
+def test_the_databases_numbers_are_rounded_as_pythons(amounts: list[Decimal]) -> None:
+    """In each mode, to no digits (JPY), two, and three (BHD): symmetric in the sign, and at exact halves."""
+    modes, digits = ("half_up", "half_even", "down"), (0, 2, 3)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT amount, mode, digits, ib_round(amount, digits, mode)"
+            " FROM unnest(%s::numeric[]) AS amount, unnest(%s::text[]) AS mode, unnest(%s::integer[]) AS digits",
+            [amounts, list(modes), list(digits)],
+        )
+        rows = cursor.fetchall()
+    assert len(rows) == len(amounts) * 9
+    for amount, mode, places, rounded in rows:
+        assert rounded == Rounding(places, mode).rounded(amount)
+        assert Rounding(places, mode).rounded(-amount) == -rounded
 
 
 @settings(

@@ -122,6 +122,7 @@ def test_a_file_that_is_no_scenario_ends_with_two_and_names_the_place(tmp_path: 
 
     assert status == 2
     assert f"{file}: plans[0].versions[0].rules[0].levl" in out
+    assert "FAIL one: not a scenario" in out
 
 
 @pytest.mark.parametrize(

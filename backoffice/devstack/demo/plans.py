@@ -1,4 +1,4 @@
-"""Plans of several kinds: amounts per lot, ranks that share by difference, a share of the spread, tiers, and a hybrid."""
+"""Plans of several kinds: per lot, ranks, a share of the spread, tiers, a hybrid, and rewards for clients."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from backoffice.core.types import Actor
 from ib.services import agreed_rates, plans
-from ib.types import RuleTerms
+from ib.types import RuleTerms, VersionTerms
 
 RANKS = (("bronze", "Bronze", "5.00"), ("silver", "Silver", "6.50"), ("gold", "Gold", "8.00"))
 LEVELS = ("1.50", "0.80", "0.40", "0.20")
-KINDS = ("ranks", "spread", "tiers", "hybrid")
+KINDS = ("ranks", "spread", "tiers", "hybrid", "clients")
 REBATE = Decimal(20)
 """Percent of the introducer's share that goes back to some clients."""
 
@@ -60,6 +60,22 @@ def _rules() -> dict[str, list[RuleTerms]]:
                 basis="notional_per_million", rate=Decimal(15), component="turnover", level=1, pays_close_by=True
             ),
         ],
+        # What other desks tell about clients counts here: deposits bring the reward, bonuses and fees lessen the share.
+        "clients": [
+            _per_lot("1.50", level=1),
+            *_upper_levels(),
+            RuleTerms(
+                basis="cpa",
+                rate=Decimal(150),
+                currency="USD",
+                component="reward",
+                level=1,
+                minimum_deposit=Decimal(100),
+                window_hours=24,
+                clawback_days=90,
+            ),
+            RuleTerms(basis="net_revenue_share", rate=Decimal(10), component="revenue", level=1),
+        ],
     }
 
 
@@ -68,6 +84,7 @@ TITLES = {
     "spread": "Share of the spread",
     "tiers": "Volume tiers",
     "hybrid": "Per lot and turnover",
+    "clients": "Clients and net revenue",
 }
 
 
@@ -77,6 +94,9 @@ def create_plans(*, entity_id: int, valid_from: datetime, actor: Actor) -> dict[
     for kind, rules in _rules().items():
         plan = plans.create_plan(entity_id=entity_id, code=kind, name=TITLES[kind], actor=actor)
         version = plans.draft_version(plan_id=plan.pk, actor=actor)
+        if kind == "clients":
+            carried = VersionTerms(carry_over="plan", carry_cap=Decimal(5_000))
+            plans.set_version_terms(version_id=version.pk, terms=carried, actor=actor)
         if kind == "ranks":
             for code, name, _ in RANKS:
                 plans.add_rank(version_id=version.pk, code=code, name=name, actor=actor)
@@ -88,7 +108,7 @@ def create_plans(*, entity_id: int, valid_from: datetime, actor: Actor) -> dict[
 
 
 def kind_of(number: int) -> str | None:
-    """Of ten partners six stay with amounts per lot; each of the others is on another kind of plan."""
+    """Of ten partners five stay with amounts per lot; each of the others is on another kind of plan."""
     place = number % 10
     return KINDS[place] if place < len(KINDS) else None
 

@@ -112,7 +112,8 @@ def _read(file: Path) -> tuple[Scenario | None, Result | None]:
     try:
         return read_file(file), None
     except DomainError as error:
-        return None, Result("", "not a scenario", file=str(file), error=error.message)
+        name = str(error.details.get("scenario", ""))
+        return None, Result(name, "not a scenario", file=str(file), error=error.message)
 
 
 @contextmanager
