@@ -266,13 +266,12 @@ class CommissionAdjustmentAdmin(DeskModelAdmin):
     view_capability = VIEW
     list_display = (
         "reference_shown",
-        "partner_shown",
+        "partner_number",
         "amount_shown",
         "dispute_shown",
         "booked_shown",
         "made_by",
         "approved_by",
-        "reason",
     )
     list_select_related = ("partner", "dispute")
     list_filter = ("currency", "booked_day")
@@ -280,7 +279,7 @@ class CommissionAdjustmentAdmin(DeskModelAdmin):
     empty_text = "No goodwill was given yet. It is proposed from a dispute."
 
     reference_shown = text_column("reference", title="Adjustment")
-    partner_shown = link_column("partner", title="Partner", order="partner__reference")
+    partner_number = text_column("partner__reference", title="Partner", order="partner__reference")
     amount_shown = money_column("amount", currency="currency", title="Amount", order="amount")
     dispute_shown = link_column("dispute", title="Dispute")
     booked_shown = moment_column("booked_day", title="In the books of", order="booked_day")

@@ -688,6 +688,19 @@ def test_the_desks_pages_show_everything_and_act(world: World, client: Browser) 
     line = client.get(reverse("admin:ib_line", args=[world.line().reference])).content.decode()
     assert "Disputed, amount held" in line
     assert "Commission disputes" in client.get(reverse("admin:index")).content.decode()
+    # and what a partner says on the telephone is taken in for them, and only for them
+    take_in = reverse("admin:ib_dispute_take-in")
+    told = {
+        "subject": world.line(partner=world.above).reference,
+        "cause": "rate",
+        "claim": "Three.",
+        "confirmed": "yes",
+    }
+    disputes.withdraw_dispute(dispute_id=Dispute.objects.get(partner=world.above).pk, actor=world.actors["above"])
+    refused = client.post(take_in, {**told, "partner": world.partner.pk}).content.decode()
+    assert "another partner&#x27;s" in refused
+    assert client.post(take_in, {**told, "partner": world.above.pk}).status_code == 302
+    assert Dispute.objects.filter(partner=world.above).exclude(state="closed").get().opened_by == "manager@desk.test"
     # and an auditor reads without any button
     log_in(client, world.users["auditor"])
     assert client.get(address).status_code == 200

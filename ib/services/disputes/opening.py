@@ -72,6 +72,8 @@ def open_dispute(
         authorise(actor, OPEN)
     limit_waiting()
     found = find_subject(subject=subject, actor=actor, partner_id=partner_id)
+    if partner_id not in {None, found.partner_id}:
+        raise InvalidInput("This line is another partner's.", field="subject", value=subject)
     _check_cause(cause, found.kind)
     words = checked_text(claim, field="claim", question="Say what is wrong, and what you expected.")
     _check_claimed(claimed_amount)
