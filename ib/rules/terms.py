@@ -130,6 +130,8 @@ def _check_distribution(terms: RuleTerms) -> None:
         _refuse("same_rank_percent", terms.same_rank_percent, "Percent, above 0 and up to 100, of a difference.")
     if terms.basis in PERIOD_BASES and terms.distribution not in {"absolute", "override"}:
         _refuse("distribution", terms.distribution, "What is settled by the period is paid in full or as an override.")
+    if terms.basis in PERIOD_BASES and terms.funded_by == "downline":
+        _refuse("funded_by", terms.funded_by, "What is earned by the period is overridden at the broker's expense.")
     if terms.basis in PERIOD_BASES and terms.rank:
         _refuse("rank", terms.rank, "Ranks share what is settled by the trade.")
 

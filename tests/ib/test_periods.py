@@ -589,3 +589,15 @@ def test_a_partner_reads_their_own_lines_and_never_who_the_clients_of_others_are
     foreign = PeriodLine.objects.get(partner=other)
     assert client.get(f"/portal/commission/months/{foreign.reference}/").status_code == 404
     assert client.get(f"/api/v1/own/period-lines/{foreign.reference}/explanation/").status_code == 404
+
+
+def test_an_override_by_the_period_that_those_below_should_pay_is_refused():
+    from backoffice.kernel.errors import InvalidInput
+    from ib.rules.terms import check_terms
+    from ib.types import RuleTerms
+
+    terms = {"rate": D(10), "basis": "net_revenue_share", "distribution": "override", "override_of": "all"}
+    check_terms(RuleTerms(**terms, funded_by="broker"))
+    with pytest.raises(InvalidInput) as refused:
+        check_terms(RuleTerms(**terms, funded_by="downline"))
+    assert refused.value.details["field"] == "funded_by"
