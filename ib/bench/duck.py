@@ -18,6 +18,7 @@ from django.db import connection
 
 from ib.engine.fx import FX_TABLE, PRODUCT_DECIMALS
 from ib.models import RateCardVersion
+from ib.services.card import facts_of_card
 
 THREADS = 2
 _MICROSECONDS = "(extract(epoch FROM {0}) * 1000000)::bigint"
@@ -25,8 +26,9 @@ _MICROSECONDS = "(extract(epoch FROM {0}) * 1000000)::bigint"
 # Each table: its columns in DuckDB, and the query of Postgres that fills it.
 _INPUT: dict[str, tuple[str, str]] = {
     "trade": (
-        "id BIGINT, account_id BIGINT, server_symbol_id BIGINT, lots DECIMAL(12, 2), closed BIGINT, day DATE",
-        "SELECT id, account_id, server_symbol_id, volume_lots::numeric(12, 2),"
+        "id BIGINT, account_id BIGINT, server_symbol_id BIGINT, lots DECIMAL(12, 2), profit DECIMAL(12, 2),"
+        " currency VARCHAR, closed BIGINT, day DATE",
+        "SELECT id, account_id, server_symbol_id, volume_lots::numeric(12, 2), profit::numeric(12, 2), currency,"
         f" {_MICROSECONDS.format('closed_at')}, business_day FROM platform_ops_trade"
         " WHERE NOT is_cancelled",
     ),
@@ -35,8 +37,8 @@ _INPUT: dict[str, tuple[str, str]] = {
         "SELECT id, client_id FROM platform_ops_tradingaccount WHERE NOT is_demo AND client_id IS NOT NULL",
     ),
     "symbol": (
-        "server_symbol_id BIGINT, symbol_group_id BIGINT",
-        "SELECT named.id, symbol.group_id FROM platform_ops_serversymbol AS named"
+        "server_symbol_id BIGINT, symbol_group_id BIGINT, profit_currency VARCHAR",
+        "SELECT named.id, symbol.group_id, symbol.profit_currency FROM platform_ops_serversymbol AS named"
         " JOIN platform_ops_symbol AS symbol ON symbol.id = named.symbol_id",
     ),
     "referral": (
@@ -45,9 +47,10 @@ _INPUT: dict[str, tuple[str, str]] = {
         f" coalesce({_MICROSECONDS.format('upper(validity)')}, 9223372036854775807) FROM ib_clientreferral",
     ),
     "card": (
-        "direct_partner_id BIGINT, symbol_group_id BIGINT, beneficiary_id BIGINT, amount_per_lot DECIMAL(10, 4),"
-        " rate_currency VARCHAR, reward_currency VARCHAR, valid_from BIGINT, valid_to BIGINT",
-        "SELECT direct_partner_id, symbol_group_id, beneficiary_id, rate::numeric(10, 4), rate_currency,"
+        "direct_partner_id BIGINT, symbol_group_id BIGINT, beneficiary_id BIGINT, basis VARCHAR,"
+        " rate DECIMAL(12, 6), rate_currency VARCHAR, reward_currency VARCHAR, valid_from BIGINT, valid_to BIGINT",
+        "SELECT direct_partner_id, symbol_group_id, beneficiary_id, basis,"
+        " (CASE basis WHEN 'client_profit_share' THEN rate / 100 ELSE rate END)::numeric(12, 6), rate_currency,"
         f" reward_currency, coalesce({_MICROSECONDS.format('valid_from')}, -9223372036854775807),"
         f" coalesce({_MICROSECONDS.format('valid_to')}, 9223372036854775807)"
         " FROM ib_ratecardentry WHERE is_current",
@@ -58,11 +61,11 @@ _INPUT: dict[str, tuple[str, str]] = {
     ),
 }
 
-# Every currency of the bench has two digits.
+# Every currency of the bench has two digits, and a point of a lot of its symbols is worth one unit of their money.
 _COMPUTE = f"""
 CREATE OR REPLACE TABLE line AS
 SELECT card.beneficiary_id AS partner_id, trade.id AS trade_id, trade.day, card.reward_currency AS currency,
-       round(round(trade.lots * card.amount_per_lot * fx.rate, {PRODUCT_DECIMALS}), 2)::DECIMAL(18, 2) AS amount
+       round(round(CASE card.basis WHEN 'client_profit_share' THEN trade.profit ELSE trade.lots END * card.rate * fx.rate, {PRODUCT_DECIMALS}), 2)::DECIMAL(18, 2) AS amount
 FROM trade
 JOIN account ON account.id = trade.account_id
 JOIN symbol ON symbol.server_symbol_id = trade.server_symbol_id
@@ -70,7 +73,10 @@ JOIN referral ON referral.client_id = account.client_id
  AND referral.valid_from <= trade.closed AND trade.closed < referral.valid_to
 JOIN card ON card.direct_partner_id = referral.partner_id AND card.symbol_group_id = symbol.symbol_group_id
  AND card.valid_from <= trade.closed AND trade.closed < card.valid_to
-JOIN fx ON fx.day = trade.day AND fx.rate_currency = card.rate_currency AND fx.reward_currency = card.reward_currency
+JOIN fx ON fx.day = trade.day AND fx.reward_currency = card.reward_currency
+ AND fx.rate_currency = CASE card.basis WHEN 'client_profit_share' THEN trade.currency
+                                        WHEN 'points' THEN symbol.profit_currency ELSE card.rate_currency END
+WHERE card.basis <> 'client_profit_share' OR trade.profit > 0
 """
 
 
@@ -82,7 +88,7 @@ class Duck:
         self._duck.execute(f"SET threads = {THREADS}")
         # With its own guesses about the dated joins it can choose an order that explodes, as Postgres would.
         self._duck.execute("SET disabled_optimizers = 'join_order'")
-        pairs = RateCardVersion.objects.get(is_active=True).currency_pairs
+        pairs = facts_of_card(RateCardVersion.objects.get(is_active=True)).pairs
         parameters = {
             "days": list(days),
             "rate_currencies": [pair[0] for pair in pairs],

@@ -1,6 +1,6 @@
 """The rivals that a programmer writes first: the ORM trade by trade, and cached dictionaries with bulk inserts.
 
-Both write lines only: no ledger, no balances, no control totals, no claim; what ours does beside the lines is given to
+Both know the three measures of the bench's plans. They write lines only: no ledger, no balances, no control totals, no claim; what ours does beside the lines is given to
 them for nothing. They do a sample of the trades, spread evenly, and are compared per trade.
 """
 
@@ -19,13 +19,18 @@ from django.db.models import F
 from backoffice.kernel.decimals import EXACT
 from ib.engine.fx import RATE_DECIMALS
 from ib.models import Agreement, ClientReferral, CommissionLine, PartnerEdge, PlanRule, PlanVersion
-from ib.rules import commission
+from ib.rules.amounts import Rounding, reward
 
 BULK_SIZE = 2_000
 _NO_CARD = 0
 _RATE_STEP = Decimal(1).scaleb(-RATE_DECIMALS)
 
+PROFIT_CURRENCY = "USD"
+_ROUNDING = Rounding(2)
+
 PerEuro = Callable[[date, str], Decimal]
+Rule = tuple[int, Decimal, str, str]
+"""Its id, rate, currency and basis."""
 
 
 def settle_with_the_orm(trade_ids: Sequence[int]) -> None:
@@ -49,11 +54,12 @@ def _settle_trade(trade: Any) -> None:
         rule = _rule_of(partner, level, trade.server_symbol.symbol.group_id, at)
         if rule is not None and rule.rate > 0:
             line = _line(
-                trade_id=trade.pk, day=trade.business_day, lots=trade.volume_lots, partner_id=partner.pk,
-                currency=partner.currency, level=level, rule=(rule.pk, rule.rate, rule.currency),
-                per_euro=_per_euro_of_database,
+                trade_id=trade.pk, day=trade.business_day, lots=trade.volume_lots, profit=trade.profit,
+                account_currency=trade.currency, partner_id=partner.pk, currency=partner.currency, level=level,
+                rule=(rule.pk, rule.rate, rule.currency, rule.basis), per_euro=_per_euro_of_database,
             )  # fmt: skip
-            line.save(force_insert=True)
+            if line is not None:
+                line.save(force_insert=True)
         edge = PartnerEdge.objects.filter(child=partner, validity__contains=at).select_related("parent").first()
         partner, level = (edge.parent if edge else None), level + 1
 
@@ -87,21 +93,32 @@ def _line(
     trade_id: int,
     day: date,
     lots: Decimal,
+    profit: Decimal,
+    account_currency: str,
     partner_id: int,
     currency: str,
     level: int,
-    rule: tuple[int, Decimal, str],
+    rule: Rule,
     per_euro: PerEuro,
-) -> CommissionLine:
-    rule_id, amount_per_lot, rate_currency = rule
-    rate = Decimal(1)
+) -> CommissionLine | None:
+    """The line, or None where a share is taken of nothing."""
+    rule_id, rate, rate_currency, basis = rule
+    quantity = lots
+    if basis == "points":
+        # A point of a lot of the bench's symbols (100,000 units at five digits) is worth one unit of their money.
+        rate_currency = PROFIT_CURRENCY
+    elif basis == "client_profit_share":
+        quantity, rate_currency = profit, account_currency
+        if profit <= 0:
+            return None
+    fx_rate = Decimal(1)
     if rate_currency != currency:
         quotient = EXACT.divide(per_euro(day, currency), per_euro(day, rate_currency))
-        rate = quotient.quantize(_RATE_STEP, context=EXACT)
-    amount = commission(lots=lots, amount_per_lot=amount_per_lot, fx_rate=rate, currency=currency)
+        fx_rate = quotient.quantize(_RATE_STEP, context=EXACT)
+    amount = reward(basis=basis, quantity=quantity, rate=rate, fx_rate=fx_rate, rounding=_ROUNDING)
     return CommissionLine(
         partner_id=partner_id, trade_id=trade_id, seq=0, day=day, batch_id=0, card_entry_id=_NO_CARD, rule_id=rule_id,
-        level=level, quantity=lots, rate=amount_per_lot, rate_currency=rate_currency, fx_rate=rate,
+        level=level, quantity=quantity, rate=rate, rate_currency=rate_currency, fx_rate=fx_rate,
         fx_date=day, target=amount, amount=amount, currency=currency, booked_day=day,
     )  # fmt: skip
 
@@ -118,10 +135,10 @@ class CachedTables:
         self.plans = _dated(Agreement.objects.values_list("partner_id", "plan_id", "validity"))
         published = PlanVersion.objects.filter(state=PlanVersion.State.PUBLISHED)
         self.versions = _dated(published.values_list("plan_id", "pk", "validity"))
-        self.rules: dict[tuple[int, int | None, int | None], tuple[int, Decimal, str]] = {
-            (version, level, group): (pk, amount, currency)
-            for pk, version, level, group, amount, currency in PlanRule.objects.values_list(
-                "pk", "version_id", "level", "symbol_group_id", "rate", "currency"
+        self.rules: dict[tuple[int, int | None, int | None], Rule] = {
+            (version, level, group): (pk, amount, currency, basis)
+            for pk, version, level, group, amount, currency, basis in PlanRule.objects.values_list(
+                "pk", "version_id", "level", "symbol_group_id", "rate", "currency", "basis"
             )
         }
         rates = apps.get_model("platform_ops", "FxReferenceRate").objects
@@ -135,27 +152,25 @@ class CachedTables:
 def settle_with_dictionaries(tables: CachedTables, trade_ids: Sequence[int]) -> None:
     """Reads the trades once, works in Python, writes lines two thousand at a time."""
     trades = apps.get_model("platform_ops", "Trade").objects.filter(pk__in=trade_ids)
-    columns = ("pk", "account_id", "server_symbol_id", "volume_lots", "closed_at", "business_day")
+    columns = ("pk", "account_id", "server_symbol_id", "volume_lots", "profit", "currency", "closed_at", "business_day")
     lines: list[CommissionLine] = []
     with transaction.atomic():
-        for trade_id, account_id, symbol_id, lots, at, day in trades.values_list(*columns).iterator():
+        for trade_id, account_id, symbol_id, lots, profit, money, at, day in trades.values_list(*columns).iterator():
             partner, level = _at(tables.referrals, tables.client[account_id], at), 1
             while partner is not None:
                 rule = _cached_rule(tables, partner, level, tables.group[symbol_id], at)
                 if rule is not None and rule[1] > 0:
-                    lines.append(
-                        _line(
-                            trade_id=trade_id, day=day, lots=lots, partner_id=partner, level=level, rule=rule,
-                            currency=tables.currency[partner], per_euro=tables.per_euro,
-                        )
+                    line = _line(
+                        trade_id=trade_id, day=day, lots=lots, profit=profit, account_currency=money,
+                        partner_id=partner, level=level, rule=rule, currency=tables.currency[partner],
+                        per_euro=tables.per_euro,
                     )  # fmt: skip
+                    lines += [line] if line is not None else []
                 partner, level = _at(tables.parents, partner, at), level + 1
         CommissionLine.objects.bulk_create(lines, batch_size=BULK_SIZE)
 
 
-def _cached_rule(
-    tables: CachedTables, partner: int, level: int, group: int, at: datetime
-) -> tuple[int, Decimal, str] | None:
+def _cached_rule(tables: CachedTables, partner: int, level: int, group: int, at: datetime) -> Rule | None:
     plan = _at(tables.plans, partner, at)
     version = None if plan is None else _at(tables.versions, plan, at)
     if version is None:

@@ -248,18 +248,20 @@ SELECT plan.id, number, 'draft', '', '', 'line', 'half_up', false, 'none' FROM i
 WHERE number = 1 OR plan.id %% 2 = 0
 """
 
-# For every level a rule for all symbols, and for the lower levels rules of their own for half the groups.
+# For every level a rule for all symbols, and for the lower levels rules of their own for half the groups. Of eight plans
+# four pay per lot, two per point, and two a share of what the client won.
+_BASIS = "(ARRAY['per_lot', 'points', 'per_lot', 'client_profit_share'])[1 + version.plan_id %% 4]"
 _RULES = f"""
 INSERT INTO ib_planrule
     (component, basis, distribution, country, campaign, dimension, dimension_value, rank, cumulative, override_of,
      funded_by, spread_sides, side, only_profitable, pays_close_by, hedged_once, pays_negative_balance,
      uses_credit_coefficient, tier_measure, tier_mode, tier_window, tier_scope,
      version_id, position, symbol_group_id, level, rate, currency)
-SELECT 'main', 'per_lot', 'absolute', '', '', '', '', '', false, '', '', '', '', false, true, false, true, false, '', '',
+SELECT 'main', {_BASIS}, 'absolute', '', '', '', '', '', false, '', '', '', '', false, true, false, true, false, '', '',
        '', '', version.id, row_number() OVER (PARTITION BY version.id ORDER BY symbol_group.id NULLS LAST, level),
        symbol_group.id, level,
        round(((8 - level) * (0.5 + {SCHEMA}.chance(version.id * 1000 + coalesce(symbol_group.id, 0) * 10 + level, 31)))::numeric, 2),
-       {CURRENCIES.format("version.plan_id")}
+       CASE WHEN {_BASIS} = 'per_lot' THEN {CURRENCIES.format("version.plan_id")} ELSE '' END
 FROM ib_planversion AS version
 CROSS JOIN generate_series(1, {DEEPEST_LEVEL}) AS level
 CROSS JOIN (SELECT NULL::bigint AS id UNION ALL SELECT id FROM platform_ops_symbolgroup) AS symbol_group
