@@ -24,6 +24,7 @@ class IbConfig(AppConfig):
             dispute_checks,
             events,
             groupings,
+            payout_room,
             period_room,
             permissions,
             rank_room,
@@ -60,6 +61,7 @@ class IbConfig(AppConfig):
         day_step.register()
         period_room.register()
         rank_room.register()
+        payout_room.register()
         work.register()
         statement_work.register()
         dispute_letters.register()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from backoffice.core.types import Actor
-from ib.services import disputes, periods, ranks, statements, upkeep
+from ib.services import disputes, payouts, periods, ranks, statement_papers, statements, upkeep
 
 
 @shared_task
@@ -55,3 +55,15 @@ def chase_disputes() -> None:
 def evaluate_ranks() -> None:
     """Decides the ranks of the month that ended, once."""
     ranks.evaluate_due()
+
+
+@shared_task
+def follow_payouts() -> None:
+    """Books the payouts that servers carried out; frees the money of those that they refused."""
+    payouts.follow_payouts()
+
+
+@shared_task
+def issue_statement_papers() -> None:
+    """Numbers the papers of paid statements and makes their PDFs."""
+    statement_papers.issue_papers()

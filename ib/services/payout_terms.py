@@ -41,6 +41,7 @@ def request_payout_terms(
     automatic_up_to: Decimal | None,
     actor: Actor,
     reason: str,
+    allows_partial: bool = False,
 ) -> ChangeRequest:
     """A change request for the terms of an entity, or of one partner of it, from a day on. Handed in at once.
 
@@ -59,6 +60,7 @@ def request_payout_terms(
         "hold_days": hold_days,
         "minimum_payout": str(minimum_payout),
         "automatic_up_to": None if automatic_up_to is None else str(automatic_up_to),
+        "allows_partial": allows_partial,
     }
     change = changes.draft_change(
         kind=PAYOUT_TERMS, payload=payload, actor=actor, reason=reason, entity_id=entity.pk, target=entity
@@ -98,6 +100,7 @@ def put_payout_terms(*, payload: Payload, actor: Actor, approval: str) -> Payout
         hold_days=payload["hold_days"],
         minimum_payout=Decimal(payload["minimum_payout"]),
         automatic_up_to=None if limit is None else Decimal(limit),
+        allows_partial=bool(payload.get("allows_partial", False)),
         approved_by=approval[:200],
     )
     audit.record(
@@ -146,6 +149,7 @@ def register() -> None:
                 "hold_days": "Days on hold",
                 "minimum_payout": "Minimum payout",
                 "automatic_up_to": "Approved without a person up to",
+                "allows_partial": "Payment in parts",
             },
             target=lambda payload: LegalEntity.objects.filter(pk=payload["entity_id"]).first(),
             entity_of=lambda payload: int(payload["entity_id"]),
@@ -178,6 +182,7 @@ def _current(payload: Payload) -> dict[str, Any]:
             "hold_days": terms.hold_days,
             "minimum_payout": str(terms.minimum_payout),
             "automatic_up_to": None if terms.automatic_up_to is None else str(terms.automatic_up_to),
+            "allows_partial": terms.allows_partial,
         }
     )
 
@@ -190,6 +195,7 @@ def _in_words(payload: Payload) -> dict[str, Any]:
         "hold_days": payload["hold_days"],
         "minimum_payout": f"{Decimal(payload['minimum_payout']).normalize():f}",
         "automatic_up_to": "never" if limit is None else f"{Decimal(limit).normalize():f}",
+        "allows_partial": "yes" if payload.get("allows_partial") else "no",
     }
 
 

@@ -28,7 +28,7 @@ from funding.ledger.services.periods import booking_day, closed_through
 from funding.ledger.types import AccountSpec
 from ib.locks import limit_waiting, lock_ledger_posting, lock_partner
 from ib.models import CommissionStatement, Partner, PayoutTerms, StatementHold
-from ib.services import statement_work
+from ib.services import payout_work, statement_work
 from ib.services.posting import PARTNER_OWNER
 from ib.statement_rules import is_carried, is_over, needs_nobody, next_period, payable_of
 
@@ -88,7 +88,14 @@ def run_statements(*, actor: Actor) -> dict[str, RunResult]:
     result = {"closed": close_statements(actor=actor), "approved": approve_due_statements(actor=actor)}
     with transaction.atomic():
         statement_work.note_statements()
+        payout_work.note_stuck(_stuck(result["closed"]))
     return result
+
+
+def _stuck(closed: RunResult) -> dict[str, tuple[int, str]]:
+    """Entity and reason of each partner whose statements could not be made."""
+    partners = Partner.objects.filter(reference__in=closed.problems).values_list("reference", "entity_id")
+    return {reference: (entity_id, closed.problems[reference]) for reference, entity_id in partners}
 
 
 def approve_statement(*, statement_id: int, actor: Actor) -> CommissionStatement:

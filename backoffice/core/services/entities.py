@@ -160,7 +160,7 @@ def add_bank_account(
         raise InvalidInput("Client money or own money.", field="purpose", value=purpose)
     code = Currency.of(currency).code
     require_permitted_currency(entity_id=entity.pk, currency=code)
-    number = _checked_number(account_number, is_iban=is_iban)
+    number = checked_account_number(account_number, is_iban=is_iban)
     known = EntityBankAccount.objects.filter(entity=entity)
     if known.filter(name=name.strip()).exists():
         raise Conflict("The entity has an account of this name.", code="name_taken", field="name")
@@ -172,7 +172,7 @@ def add_bank_account(
         purpose=purpose,
         currency=code,
         bank_name=bank_name.strip(),
-        bic=_checked_bic(bic),
+        bic=checked_bic(bic),
         account_number=number,
         number_tail=number[-4:],
         is_iban=is_iban,
@@ -231,7 +231,8 @@ def _checked_currencies(currencies: Iterable[str], base: str) -> list[str]:
     return codes
 
 
-def _checked_number(text: str, *, is_iban: bool) -> str:
+def checked_account_number(text: str, *, is_iban: bool) -> str:
+    """The number as it is kept; raises InvalidInput without repeating it."""
     if is_iban:
         try:
             return str(IBAN(text.strip()).compact)
@@ -247,7 +248,8 @@ def _checked_number(text: str, *, is_iban: bool) -> str:
     return number
 
 
-def _checked_bic(text: str) -> str:
+def checked_bic(text: str) -> str:
+    """The BIC as it is kept; nothing is nothing."""
     if not text.strip():
         return ""
     try:
