@@ -15,8 +15,8 @@ from ib.engine.target import Scope, difference_select, new_lines_select, paramet
 
 PINNED_PLAN_FROM_TRADES = 2_000
 """Above this many trades hash joins are forced; below, index look-ups are quicker and the planner finds them."""
-TRADES_WITH_FIGURES = 100
-"""How many trades one counts for whose figures of the market are asked for."""
+TRADES_WITH_MARKET, TRADES_WITH_FIGURES = 100, 10
+"""How many trades one counts for whose market, opening or closing is looked up, or only its figures by the symbol's terms."""
 WORK_MEMORY = "128MB"
 """So that the lines of a batch are sorted and summed in memory: a hundred thousand of them need about 20 MB."""
 
@@ -87,9 +87,9 @@ def pin_plan(trades: int, facts: CardFacts | None = None) -> None:
     and sorts what it should hash. Figures of the market are worked out once for all trades, and would be again for each
     of them in a nested loop: with them hash joins begin much earlier.
     """
-    if facts is not None and facts.has(
-        "spread", "markup", "commission", "notional", "points", "points_basis", "close_by", "guard"
-    ):
+    if facts is not None and facts.has("spread", "markup", "commission", "close_by", "guard"):
+        trades *= TRADES_WITH_MARKET
+    elif facts is not None and facts.has("notional", "points", "points_basis"):
         trades *= TRADES_WITH_FIGURES
     free = "on" if trades <= PINNED_PLAN_FROM_TRADES else "off"
     _set(enable_nestloop=free, enable_mergejoin=free, enable_sort=free, jit="off", work_mem=WORK_MEMORY)

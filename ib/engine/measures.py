@@ -6,6 +6,7 @@ is NULL with a reason, never zero.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ib.engine import guard
@@ -47,6 +48,9 @@ _BALANCES = """
 """
 _CREDIT = f"""CASE WHEN balances.equity > 0
               THEN greatest(round((balances.equity - balances.credit) / balances.equity, {QUANTITY_DECIMALS}), 0) ELSE 0 END"""
+
+
+_FIGURE = re.compile(r"economics\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,16 @@ def _economics(facts: CardFacts, scope: str) -> str:
         parts.add(Part.CLOSE_BY)
     if not parts and not facts.has("points", "points_basis"):
         return ""
-    return (
-        f"\n    LEFT JOIN ({trade_economics_select(scope, parts=parts)}) AS economics ON economics.trade_id = trade.id"
-    )
+    # As a table of their own the figures are worked out once for each trade; otherwise once more for every row they are
+    # compared with. Only those that are used are.
+    of_guard = guard.COLUMNS if facts.has("guard") else ""
+    used = sorted({"trade_id", *_FIGURE.findall(_quantity(facts) + _factor(facts) + _exclusion(facts) + of_guard)})
+    return f"""
+    LEFT JOIN (
+        WITH figures AS MATERIALIZED (
+            SELECT {", ".join(used)} FROM ({trade_economics_select(scope, parts=parts)}) AS figure
+        ) SELECT * FROM figures
+    ) AS economics ON economics.trade_id = trade.id"""  # noqa: S608 - built of the platform's and own text
 
 
 def _quantity(facts: CardFacts) -> str:
