@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from backoffice.core.books import CheckOutcome
 from backoffice.core.models import Job, OutboxEvent, Severity
@@ -22,10 +22,12 @@ from backoffice.core.types import Role
 from backoffice.core.work.kinds import WorkCondition, WorkKind, register_work_kind
 from backoffice.kernel import clock
 from backoffice.kernel.decimals import divide, round_decimal
+from ib.engine import booking
 from ib.engine.target import difference_select, parameters_of, scope_of_day
 from ib.models import RateCardVersion, TradePeriodMark
 from ib.services.card import facts_of_card, is_outdated
 from ib.services.quarantine import held_trades
+from ib.services.settling import pinned_plan
 from platform_ops.selectors.day_steps import DoneStep, done_steps
 from platform_ops.selectors.trade_economics import Part, trade_economics_select
 
@@ -36,21 +38,31 @@ DAYS_PROVED_AGAIN = 5
 ROWS_SHOWN = 50
 HUNDRED = Decimal(100)
 
-# Only trades whose whole revenue is known count on either side.
+# Only trades whose whole revenue is known count on either side. A rate is looked up once for each pair, not for each line.
 _PAYOUTS = """
-WITH valued AS (
+WITH fx AS MATERIALIZED (
+    SELECT given.currency, base.currency AS base_currency,
+           fx_cross(%(day)s, given.currency, base.currency) AS rate
+    FROM (SELECT currency FROM platform_ops_tradingaccount UNION SELECT profit_currency FROM platform_ops_symbol
+          UNION SELECT currency FROM ib_commissionline WHERE day = %(day)s) AS given
+    CROSS JOIN (SELECT DISTINCT base_currency FROM core_legalentity) AS base(currency)
+), valued AS MATERIALIZED (
     SELECT t.id, server.entity_id, entity.base_currency,
            (economics.spread_entry_money + economics.spread_exit_money) / 2
-               * fx_cross(t.business_day, economics.profit_currency, entity.base_currency)
-           + economics.platform_commission * fx_cross(t.business_day, t.currency, entity.base_currency) AS revenue
+               * of_symbol.rate + economics.platform_commission * of_account.rate AS revenue
     FROM platform_ops_trade AS t
     JOIN platform_ops_tradingserver AS server ON server.id = t.server_id
     JOIN core_legalentity AS entity ON entity.id = server.entity_id
     JOIN ({economics}) AS economics ON economics.trade_id = t.id
+    LEFT JOIN fx AS of_symbol
+      ON of_symbol.currency = economics.profit_currency AND of_symbol.base_currency = entity.base_currency
+    LEFT JOIN fx AS of_account
+      ON of_account.currency = t.currency AND of_account.base_currency = entity.base_currency
     WHERE t.business_day = %(day)s AND NOT t.is_cancelled
 ), paid AS (
-    SELECT l.trade_id, sum(l.amount * fx_cross(l.day, l.currency, valued.base_currency)) AS amount
+    SELECT l.trade_id, sum(l.amount * fx.rate) AS amount
     FROM ib_commissionline AS l JOIN valued ON valued.id = l.trade_id
+    LEFT JOIN fx ON fx.currency = l.currency AND fx.base_currency = valued.base_currency
     WHERE l.day = %(day)s GROUP BY 1
 )
 SELECT valued.entity_id, valued.base_currency, count(*), sum(paid.amount), sum(valued.revenue)
@@ -68,9 +80,11 @@ def limit() -> Decimal:
 def payouts_of_day(day: date) -> list[dict[str, Any]]:
     """By legal entity what the day's trades paid and brought in, in its base currency: of trades whose revenue is known."""
     economics = trade_economics_select("t.business_day = %(day)s", parts=[Part.MARKET, Part.COMMISSION])
-    with connection.cursor() as cursor:
-        cursor.execute(_PAYOUTS.format(economics=economics), {"day": day})
-        rows = cursor.fetchall()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM platform_ops_trade WHERE business_day = %s", [day])
+        with pinned_plan(cursor.fetchone()[0] * booking.TRADES_WITH_MARKET):
+            cursor.execute(_PAYOUTS.format(economics=economics), {"day": day})
+            rows = cursor.fetchall()
     found = []
     for entity_id, currency, trades, paid, revenue in rows:
         percent = round_decimal(divide(paid * HUNDRED, revenue), 2) if revenue > 0 else None
