@@ -32,6 +32,7 @@ from backoffice.ui.forms import ReasonForm
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView
 from ib.admin.forms import day_field
+from ib.admin.payouts import PayStatement
 from ib.admin.tables import table
 from ib.models import CommissionStatement, Partner, PayoutTerms
 from ib.models.statements import StatementPeriod
@@ -205,7 +206,7 @@ class CommissionStatementAdmin(DeskModelAdmin):
     list_select_related = ("partner",)
     list_filter = (StateFilter, "currency", "to_day", "terms__period")
     search_fields = ("partner__reference", "partner__name")
-    object_actions = (ApproveStatement, WithholdStatement, LetGoStatement)
+    object_actions = (ApproveStatement, PayStatement, WithholdStatement, LetGoStatement)
     list_actions = (RunStatements,)
     empty_text = "No statement yet: the first is made when the books of a period with commission are closed."
 
@@ -245,6 +246,7 @@ class ProposeTerms(DeskActionView):
             ("Review and hold", f"{data['review_days']} and {data['hold_days']} days"),
             ("Minimum payout", str(data["minimum_payout"])),
             ("Approved without a person up to", "never" if limit is None else str(limit)),
+            ("Payment in parts", "yes" if data["allows_partial"] else "no"),
             ("What happens", self.explanation),
         ]
 
@@ -259,6 +261,7 @@ class ProposeTerms(DeskActionView):
             hold_days=data["hold_days"],
             minimum_payout=data["minimum_payout"],
             automatic_up_to=data["automatic_up_to"],
+            allows_partial=data["allows_partial"],
             actor=actor,
             reason=data["reason"],
         )
@@ -284,6 +287,7 @@ class PayoutTermsForm(forms.Form):
         decimal_places=8,
         help_text="Empty: two people approve every statement.",
     )
+    allows_partial = forms.BooleanField(label="A statement may be paid in parts", required=False)
     reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2}))
 
 

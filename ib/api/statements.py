@@ -176,6 +176,7 @@ class NewTermsSerializer(StrictSerializer):
     hold_days = serializers.IntegerField(min_value=0, max_value=366)
     minimum_payout = AmountField()
     automatic_up_to = AmountField(allow_null=True, default=None)
+    allows_partial = serializers.BooleanField(default=False)
     reason = serializers.CharField(max_length=500)
 
 

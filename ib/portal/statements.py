@@ -17,7 +17,7 @@ from backoffice.ui.columns import computed, moment, money, money_html, number, s
 from backoffice.ui.exports import export_response
 from backoffice.ui.portal import PortalTablePage, PortalView, register_portal_page
 from ib import selectors
-from ib.models import CommissionStatement, StatementHold
+from ib.models import CommissionStatement, StatementHold, StatementPaper
 from ib.statement_rules import PART_TITLES
 
 ROLES = (Role.IB.value,)
@@ -116,6 +116,11 @@ class StatementPage(PortalView):
             "tone": TONES[WORDS[CommissionStatement.State(statement.state)]],
             "rows": [(title, money_html(amount, statement.currency)) for title, amount in rows if amount],
             "holds": _holds(statement, actor),
+            "payouts": [
+                (item, money_html(item.amount, item.currency))
+                for item in visible_to(statement.payouts.all(), actor).order_by("number")
+            ],
+            "papers": list(visible_to(StatementPaper.objects.filter(statement=statement), actor).order_by("pk")),
             "total": money_html(statement.total, statement.currency),
             "payable": money_html(statement.payable, statement.currency) if statement.payable is not None else "",
         }

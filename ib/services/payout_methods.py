@@ -162,7 +162,9 @@ def _partner(partner_id: int, actor: Actor) -> Partner:
         get_visible(Partner.objects.all(), actor, pk=partner_id)
     else:
         authorise(actor, CHOOSE_METHOD)
-        own = visible_to(Partner.objects.all(), actor).filter(pk=partner_id, user_id=actor.user_id)
+        own = visible_to(Partner.objects.all(), actor).filter(
+            pk=partner_id, user__isnull=False, user_id=actor.user_id or 0
+        )
         if not own.exists():
             raise NotFound("No such partner, or it is not you.", partner_id=partner_id)
     partner = lock_partner(partner_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.db.models import DecimalField, F, OuterRef, QuerySet, Subquery, Sum, Value
@@ -70,7 +71,7 @@ class BulkPayout:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def with_left(statements: QuerySet[CommissionStatement]) -> QuerySet[CommissionStatement]:
+def with_left(statements: QuerySet[CommissionStatement]) -> QuerySet[Any]:
     """The statements with `taken` (paid and under way) and `left`, what may still be paid of each."""
     money = DecimalField(max_digits=24, decimal_places=8)
     taken = (
@@ -85,7 +86,7 @@ def with_left(statements: QuerySet[CommissionStatement]) -> QuerySet[CommissionS
     )
 
 
-def payable_now(statements: QuerySet[CommissionStatement]) -> QuerySet[CommissionStatement]:
+def payable_now(statements: QuerySet[CommissionStatement]) -> QuerySet[Any]:
     """Those that may be paid now: approved, past their hold, something left, the partner not suspended."""
     return (
         with_left(statements)
@@ -263,7 +264,7 @@ def _pay(*, statement_id: int, actor: Actor, idempotency_key: str, amount: Decim
     return payout
 
 
-def _amount(statement: CommissionStatement, partner: Partner, amount: Decimal | None) -> Decimal:
+def _amount(statement: Any, partner: Partner, amount: Decimal | None) -> Decimal:
     """What is paid now. Raises Conflict for a statement that is not payable, InvalidInput for an impossible part."""
     if statement.state != CommissionStatement.State.APPROVED or statement.payable_from is None:
         raise Conflict("The statement is not approved.", code="statement_not_payable", state=statement.state)
@@ -271,7 +272,7 @@ def _amount(statement: CommissionStatement, partner: Partner, amount: Decimal | 
         raise Conflict(f"It is on hold until {statement.payable_from:%Y-%m-%d}.", code="statement_on_hold")
     if partner.status == Partner.Status.SUSPENDED:
         raise Conflict(f"{partner} is suspended.", code="partner_suspended")
-    left: Decimal = statement.left  # type: ignore[attr-defined]
+    left: Decimal = statement.left
     if left <= 0:
         raise Conflict("Everything of the statement is paid or under way.", code="nothing_left")
     if amount is None or amount == left:

@@ -131,7 +131,7 @@ def _take_back(statement_id: int) -> StatementPaper | None:
     statement = _locked(statement_id)
     paper = _standing_papers().filter(statement=statement).first()
     left = with_left(CommissionStatement.objects.filter(pk=statement.pk)).get()
-    if paper is None or left.left <= 0:  # type: ignore[attr-defined]
+    if paper is None or left.left <= 0:
         return None
     returned = statement.payouts.filter(state=Payout.State.RETURNED).order_by("-ended_at").first()
     body = {**paper.body, "takes_back": paper.reference, "why": returned.problem if returned is not None else ""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as Xml
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import IntegrityError, transaction
+from django.test import Client as Browser
+from django.urls import reverse
 
 from backoffice.core.books import verify_books
 from backoffice.core.models import EntityBankAccount, WorkItem
@@ -23,7 +26,7 @@ from funding.ledger.models import Hold, JournalEntry, LedgerAccount
 from ib import tax_papers
 from ib.models import CommissionStatement, Partner, PaymentFile, Payout, PayoutMethod, StatementPaper
 from ib.payout_rules import NAMESPACE, bank_text
-from ib.services.partners import set_partner_status
+from ib.services.partners import link_partner_login, set_partner_status
 from ib.services.payment_files import (
     export_payments,
     mark_file_paid,
@@ -44,6 +47,7 @@ from ib.services.statements import approve_due_statements
 from platform_ops.models import ServerOperation
 from tests.factories.platform import SYSTEM, make_account, staff
 from tests.ib.test_statements import LAST_OF_MARCH, World
+from tests.logins import log_in, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -391,3 +395,80 @@ def test_papers_are_numbered_kept_and_taken_back(world: PaidWorld, monkeypatch: 
 )
 def test_text_for_a_bank(text: str, expected: str) -> None:
     assert bank_text(text) == expected
+
+
+def test_the_desk_and_the_portal_show_and_act(world: PaidWorld) -> None:
+    # given a payout under way to a bank, and two people at the desk
+    browsers = []
+    for name in ("one", "two"):
+        browser = Browser()
+        user = make_user(f"{name}@finance.test", Role.FINANCE, entities=(world.broker.entity,))
+        log_in(browser, user)
+        browsers.append(browser)
+    one, two = browsers
+    login = make_user("partner@alpha.test", Role.IB)
+    link_partner_login(partner_id=world.partner.pk, user_id=login.pk, actor=SYSTEM)
+    own = Browser()
+    log_in(own, login)
+    world.bank_account()
+    # the partner asks for a bank account; a number that is none names its field
+    method = reverse("portal:ib_payout_method")
+    given = {"kind": "bank", "holder": "Alpha", "bank_name": "Bank", "account_number": "DE00"}
+    assert b"This is no valid IBAN." in own.post(method, given).content
+    assert own.post(method, {**given, "account_number": IBAN}).status_code == 302
+    asked = PayoutMethod.objects.get()
+    assert b"Waits to be confirmed" in own.get(method).content
+    confirm = reverse("admin:ib_payoutmethod_confirm", args=[asked.pk])
+    act(one, confirm, reason="Called back.")
+    PayoutMethod.objects.update(requested_at=clock.now() - timedelta(days=3), cools_until=clock.now())
+    # one person pays what is due and makes the file, the other one settles it
+    act(one, reverse("admin:ib_payout_pay-due"), entity=world.broker.entity.pk)
+    payout = Payout.objects.get()
+    account = EntityBankAccount.objects.get()
+    act(one, reverse("admin:ib_paymentfile_make"), bank_account=account.pk, execution_day=clock.now().date())
+    made = PaymentFile.objects.get()
+    assert one.get(reverse("admin:ib_payment_file_download", args=[made.pk, "csv"])).content.startswith(b"payment,name")
+    settle = reverse("admin:ib_paymentfile_mark-paid", args=[made.pk])
+    act(two, settle, bank_reference="B-1", value_date=clock.now().date())
+    payout.refresh_from_db()
+    assert payout.state == "paid"
+    issue_papers()
+    # every page opens, and nobody reads the number
+    pages = [
+        reverse(f"admin:ib_{name}_changelist")
+        for name in ("payout", "paymentfile", "payoutmethod", "commissionstatement")
+    ]
+    pages += [
+        reverse("admin:ib_payout_change", args=[payout.pk]),
+        reverse("admin:ib_paymentfile_change", args=[made.pk]),
+        reverse("admin:ib_payoutmethod_change", args=[asked.pk]),
+        reverse("admin:ib_commissionstatement_change", args=[world.statement.pk]),
+        reverse("admin:ib_partner_change", args=[world.partner.pk]),
+    ]
+    for page in pages:
+        answer = one.get(page)
+        assert answer.status_code == 200, page
+        assert b"0532 0130" not in answer.content and b"05320130" not in answer.content, page
+    paper = StatementPaper.objects.get()
+    shown = own.get(reverse("portal:ib_statement", args=[1])).content.decode()
+    assert paper.reference in shown and "Bank account" in shown
+    assert own.get(reverse("portal:ib_statement_paper", args=[paper.public_id])).content.startswith(b"%PDF")
+    assert own.get(reverse("portal:ib_payouts")).status_code == 200
+    assert b"B-1" in own.get(reverse("portal:ib_payouts") + "?export=csv").getvalue()
+    # another partner sees none of it
+    other = world.broker.partner()
+    stranger = make_user("partner@beta.test", Role.IB)
+    link_partner_login(partner_id=other.pk, user_id=stranger.pk, actor=SYSTEM)
+    foreign = Browser()
+    log_in(foreign, stranger)
+    assert foreign.get(reverse("portal:ib_statement_paper", args=[paper.public_id])).status_code == 404
+    assert paper.reference.encode() not in foreign.get(reverse("portal:ib_payouts")).content
+
+
+def act(browser: Browser, url: str, **data: Any) -> None:
+    """Fills an act's form in, and confirms the summary."""
+    shown = browser.post(url, data)
+    assert "Please confirm" in shown.content.decode(), shown.content[-3000:]
+    key = re.findall(r'name="idempotency_key" value="([^"]+)"', shown.content.decode())
+    done = browser.post(url, {**data, "confirmed": "yes", "idempotency_key": key[0]})
+    assert done.status_code == 302, done.content[:2000]
