@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.backends.postgresql.psycopg_any import DateRange
 
-from backoffice.core.models import AuditRecord, LegalEntity, OutboxEvent, Switch, SwitchStop
+from backoffice.core.models import AuditRecord, Brand, EntityBankAccount, LegalEntity, OutboxEvent, Switch, SwitchStop
 from backoffice.core.services.switches import (
     SwitchedOff,
     guarded_use_cases,
@@ -21,11 +22,15 @@ from backoffice.core.services.switches import (
     stop,
 )
 from backoffice.core.types import Actor
+from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput, NotFound
 from funding.ledger.models import Hold, JournalEntry
 from funding.ledger.services.accounts import get_account
 from funding.ledger.services.holds import place_hold
 from funding.services.deposits import pay_withdrawal, receive_deposit
+from ib.models import CommissionStatement, Partner, PayoutTerms
+from ib.services.payment_files import export_payments
+from ib.services.payouts import pay_statement
 from tests.factories.platform import MONDAY, make_account
 from tests.logins import make_actor, make_entity, make_user
 
@@ -205,11 +210,36 @@ def _hold(kind: str, owner_type: str) -> Any:
     return act
 
 
+def _pay_partner(account: Any) -> Any:
+    entity, now = account.server.entity, clock.now()
+    brand = Brand.objects.create(entity=entity, code="b", name="b")
+    partner = Partner.objects.create(reference="IB-1", entity=entity, brand=brand, name="p", currency="USD")
+    terms = PayoutTerms.objects.create(
+        entity=entity, validity=DateRange(MONDAY, None), period="daily", review_days=0, hold_days=0, minimum_payout=0,
+        approved_by="test",
+    )  # fmt: skip
+    statement = CommissionStatement.objects.create(
+        partner=partner, currency="USD", number=1, from_day=MONDAY, to_day=MONDAY, terms=terms, state="approved",
+        earned=5, total=5, payable=5, digest="d", review_until=now, approved_by="test", approved_at=now, payable_from=now,
+    )  # fmt: skip
+    return pay_statement(statement_id=statement.pk, actor=SYSTEM, idempotency_key="pay")
+
+
+def _export_payments(account: Any) -> Any:
+    bank = EntityBankAccount.objects.create(
+        entity=account.server.entity, name="Own", purpose="own_money", currency="USD", bank_name="Bank",
+        account_number="12345678", number_tail="5678", is_iban=False,
+    )  # fmt: skip
+    return export_payments(bank_account_id=bank.pk, execution_day=clock.now().date(), actor=SYSTEM)
+
+
 # Each guarded use case, tried; the switch is asked before whether there is money enough.
 ATTEMPTS = {
     ("withdrawals", "funding.services.deposits.pay_withdrawal"): _pay,
     ("withdrawals", "funding.ledger.services.holds.place_hold"): _hold("client_wallet", "client"),
     ("payouts", "funding.ledger.services.holds.place_hold"): _hold("partner_wallet", "partner"),
+    ("payouts", "ib.services.payouts.pay_statement"): _pay_partner,
+    ("payouts", "ib.services.payment_files.export_payments"): _export_payments,
 }
 """Message delivery proves its own in its room's tests: it keeps messages back instead of refusing a caller."""
 
