@@ -30,7 +30,6 @@ from backoffice.ui.columns import (
     number_column,
     object_link,
     state_column,
-    text_column,
 )
 from backoffice.ui.dashboards import Card
 from backoffice.ui.formats import format_amount, format_day
@@ -310,15 +309,15 @@ class PayoutAdmin(DeskModelAdmin):
     list_display = (
         "partner_shown",
         "statement_shown",
-        "kind",
         "amount_shown",
         "state_shown",
-        "file_shown",
-        "operation_shown",
+        "to_shown",
+        "by_shown",
         "requested_shown",
         "paid_shown",
         "problem",
     )
+    exclude = ("idempotency_key", "requested_by_id", "paid_by_id", "hold")
     list_select_related = ("partner", "statement__partner", "file", "operation")
     list_filter = ("state", "kind", "currency", "partner__entity", "requested_at")
     search_fields = ("partner__reference", "partner__name", "bank_reference", "operation__reference", "file__reference")
@@ -334,8 +333,15 @@ class PayoutAdmin(DeskModelAdmin):
     )
     amount_shown = money_column("amount", currency="currency", title="Amount", order="amount")
     state_shown = state_column(lambda item: item.get_state_display(), title="State", tones=TONES, order="state")
-    file_shown = link_column("file", title="Payment file")
-    operation_shown = text_column("operation__reference", title="Operation")
+    to_shown = computed_column(
+        lambda item: format_html('<span class="bo-time">{}</span>', item.get_kind_display()), title="To", order="kind"
+    )
+    by_shown = computed_column(
+        lambda item: (
+            object_link(item.file) if item.file is not None else object_link(item.operation) if item.operation else ""
+        ),
+        title="File or operation",
+    )
     requested_shown = moment_column("requested_at", title="Asked for", order="requested_at")
     paid_shown = moment_column("paid_at", title="Paid", order="paid_at")
 
@@ -415,7 +421,7 @@ class PaymentFileAdmin(DeskModelAdmin):
     list_select_related = ("entity", "bank_account")
     list_filter = ("entity", "currency", "exported_at")
     search_fields = ("reference", "payouts__bank_reference")
-    exclude = ("xml", "csv")
+    exclude = ("xml", "csv", "number", "exported_by_id")
     object_actions = (MarkFilePaid,)
     list_actions = (ExportPayments,)
     empty_text = "No payment file yet. Pay statements of partners with a bank account, then make the first file."
@@ -553,9 +559,8 @@ class PayoutMethodAdmin(DeskModelAdmin):
         "partner_shown",
         "where_shown",
         "state_shown",
-        "holder",
+        "holder_shown",
         "bank_name",
-        "requested_by",
         "requested_shown",
         "cools_shown",
         "decided_by",
@@ -563,7 +568,7 @@ class PayoutMethodAdmin(DeskModelAdmin):
     list_select_related = ("partner", "account__server")
     list_filter = ("state", "kind", "partner__entity")
     search_fields = ("partner__reference", "partner__name", "holder")
-    exclude = ("account_number", "account_number_index")
+    exclude = ("account_number", "account_number_index", "requested_by_id", "decided_by_id")
     object_actions = (ConfirmMethod, RefuseMethod)
     empty_text = "Every partner is paid to the wallet: nobody asked for another way yet."
 
@@ -572,6 +577,9 @@ class PayoutMethodAdmin(DeskModelAdmin):
         lambda item: f"{item}: {item.account.login}" if item.account is not None else str(item),
         title="To",
         order="kind",
+    )
+    holder_shown = computed_column(
+        lambda item: format_html('<span class="bo-time">{}</span>', item.holder), title="Holder", order="holder"
     )
     state_shown = state_column(method_state, title="State", tones=METHOD_TONES, order="state")
     requested_shown = moment_column("requested_at", title="Asked for", order="requested_at")
@@ -648,7 +656,7 @@ def _papers(statement: CommissionStatement, actor: Actor) -> SafeString:
                 paper.reference,
             ),
             paper.get_kind_display(),
-            format_day(paper.issued_at),
+            format_day(paper.issued_at.date()),
         ]
         for paper in found
     ]

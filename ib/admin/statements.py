@@ -206,6 +206,7 @@ class CommissionStatementAdmin(DeskModelAdmin):
     list_select_related = ("partner",)
     list_filter = (StateFilter, "currency", "to_day", "terms__period")
     search_fields = ("partner__reference", "partner__name")
+    exclude = ("parts", "confirmed_by_id", "approved_by_id")
     object_actions = (ApproveStatement, PayStatement, WithholdStatement, LetGoStatement)
     list_actions = (RunStatements,)
     empty_text = "No statement yet: the first is made when the books of a period with commission are closed."

@@ -89,6 +89,9 @@ class MethodForm(forms.Form):
     account = forms.TypedChoiceField(label="Own trading account", required=False, coerce=int, empty_value=None)
     holder = forms.CharField(label="Holder of the bank account", max_length=70, required=False)
     bank_name = forms.CharField(label="Bank", max_length=120, required=False)
+    number_kind = forms.ChoiceField(
+        label="The number is", choices=[("iban", "An IBAN"), ("other", "Another account number")], required=False
+    )
     account_number = forms.CharField(
         label="IBAN or account number",
         max_length=50,
@@ -96,7 +99,6 @@ class MethodForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     bic = forms.CharField(label="BIC", max_length=11, required=False)
-    is_other = forms.BooleanField(label="The number is not an IBAN", required=False)
 
     def __init__(self, *args: Any, partner: Partner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -127,7 +129,7 @@ class MethodPage(PortalView):
             bank_name=given["bank_name"],
             account_number=given["account_number"],
             bic=given["bic"],
-            is_iban=not given["is_other"],
+            is_iban=given["number_kind"] != "other",
         )
         try:
             payout_methods.request_payout_method(

@@ -18,6 +18,7 @@ from backoffice.ui.exports import export_response
 from backoffice.ui.portal import PortalTablePage, PortalView, register_portal_page
 from ib import selectors
 from ib.models import CommissionStatement, StatementHold, StatementPaper
+from ib.services.payouts import with_left
 from ib.statement_rules import PART_TITLES
 
 ROLES = (Role.IB.value,)
@@ -29,7 +30,16 @@ WORDS = {
     CommissionStatement.State.APPROVED: "Payable",
     CommissionStatement.State.CARRIED: "Carried to the next",
 }
-TONES = {"In review": "warn", "Payable": "good", "Carried to the next": "quiet"}
+PAID = "Paid"
+TONES = {PAID: "good", "In review": "warn", "Payable": "good", "Carried to the next": "quiet"}
+
+
+def state_of(statement: Any) -> str:
+    """The state in the partner's words; needs what is left to pay."""
+    if statement.left is not None and statement.left <= 0:
+        return PAID
+    return WORDS[CommissionStatement.State(statement.state)]
+
 
 # Why something is withheld is the house's own note; a partner reads that it is being looked at.
 COLUMNS = (
@@ -42,7 +52,7 @@ COLUMNS = (
         ),
         title="Days",
     ),
-    state(lambda item: WORDS[CommissionStatement.State(item.state)], title="State", tones=TONES),
+    state(state_of, title="State", tones=TONES),
     money("earned", currency="currency", title="Earned"),
     money("total", currency="currency", title="Total"),
     money("payable", currency="currency", title="Payable"),
@@ -88,7 +98,7 @@ class StatementsPage(PortalTablePage):
     def rows(self, actor: Actor) -> Sequence[CommissionStatement]:
         """The newest first."""
         partner = selectors.own_partner(actor=actor)
-        own = visible_to(CommissionStatement.objects.filter(partner=partner), actor)
+        own = with_left(visible_to(CommissionStatement.objects.filter(partner=partner), actor))
         return list(own.order_by("-number")[:MOST_SHOWN])
 
 
@@ -100,7 +110,7 @@ class StatementPage(PortalView):
     def context(self, actor: Actor) -> Mapping[str, Any]:
         """Its parts, and the way to its lines."""
         partner = selectors.own_partner(actor=actor)
-        own = CommissionStatement.objects.filter(partner=partner)
+        own = with_left(CommissionStatement.objects.filter(partner=partner))
         statement = get_visible(own, actor, number=self.kwargs["number"])
         sums = [(PART_TITLES.get(source, source), Decimal(amount)) for source, amount in statement.parts]
         rows = [
@@ -112,8 +122,8 @@ class StatementPage(PortalView):
         return {
             "title": f"Statement {statement.number}",
             "statement": statement,
-            "state": WORDS[CommissionStatement.State(statement.state)],
-            "tone": TONES[WORDS[CommissionStatement.State(statement.state)]],
+            "state": state_of(statement),
+            "tone": TONES[state_of(statement)],
             "rows": [(title, money_html(amount, statement.currency)) for title, amount in rows if amount],
             "holds": _holds(statement, actor),
             "payouts": [

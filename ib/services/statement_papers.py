@@ -236,7 +236,7 @@ def _print(paper: StatementPaper) -> bool:
     data = render_pdf(
         TEMPLATE,
         {"paper": paper, "body": paper.body, "shown": _shown(paper.body)},
-        title=f"{paper.get_kind_display()} {paper.reference}",
+        title=paper.get_kind_display(),
         brand=brand.name,
         entity=brand.entity.name,
         accent=brand.accent_colour,

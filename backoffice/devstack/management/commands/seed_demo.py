@@ -23,6 +23,7 @@ from backoffice.devstack.demo.messages import write_messages
 from backoffice.devstack.demo.migration import give_example
 from backoffice.devstack.demo.ranks import write_ranks
 from backoffice.devstack.demo.seed import write_world
+from backoffice.devstack.demo.statements import write_statements
 from backoffice.devstack.demo.swap_desk import write_swap_desk
 from backoffice.devstack.demo.swaps import set_up_rollovers
 from backoffice.devstack.demo.symbols import write_symbols
@@ -62,6 +63,7 @@ class Command(BaseCommand):
         write_changes(seeding)
         write_ranks(seeding)
         write_disputes(seeding)
+        write_statements(seeding)
         write_swap_desk(seeding)
         write_symbols(seeding)
         write_accounts(seeding)
