@@ -151,6 +151,15 @@ def test_a_workers_job_is_done_once_and_never_left_behind(cutter: CommitCutter, 
     assert Job.objects.get(kind=SETTLE_BATCH).attempts == (1 if mode == "lose_answer" else 2)
 
 
+def hear_until_ready(wire: socket.socket) -> None:
+    """Reads what the server says until it waits for the next command."""
+    said = b""
+    while said[-6:-1] != b"Z\0\0\0\5":
+        part = wire.recv(65536)
+        assert part, "the server is gone"
+        said += part
+
+
 def test_the_proxy_sees_a_commit_of_the_extended_protocol_too(cutter: CommitCutter) -> None:
     """A driver that prepares its statements would commit by Parse, Bind and Execute; these bytes say just that."""
 
@@ -172,11 +181,14 @@ def test_the_proxy_sees_a_commit_of_the_extended_protocol_too(cutter: CommitCutt
         cursor.execute("DROP TABLE IF EXISTS extended_trace; CREATE TABLE extended_trace (number int)")
     cutter.arm("lose_answer", "INSERT INTO extended_trace")
     wire = socket.create_connection(("127.0.0.1", cutter.port))
-    wire.sendall(struct.pack("!i", len(start) + 4) + start)
-    wire.recv(65536)
-    for text in (b"BEGIN", b"INSERT INTO extended_trace VALUES (1)", b"COMMIT"):
-        wire.sendall(prepared(text))
     wire.settimeout(30)
+    wire.sendall(struct.pack("!i", len(start) + 4) + start)
+    hear_until_ready(wire)
+    for text in (b"BEGIN", b"INSERT INTO extended_trace VALUES (1)"):
+        wire.sendall(prepared(text))
+        # A server that cannot send the answer to the insert would not come to the commit at all.
+        hear_until_ready(wire)
+    wire.sendall(prepared(b"COMMIT"))
     while wire.recv(65536):
         pass
     wire.close()

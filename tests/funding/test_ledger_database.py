@@ -254,7 +254,7 @@ def test_closed_books_take_no_entry_of_their_days() -> None:
         ("UPDATE ledger_hold SET state = 'pending'", "23L09"),
         ("UPDATE ledger_hold SET reason = 'other'", "23L09"),
         ("DELETE FROM ledger_hold", "23L04"),
-        ("TRUNCATE ledger_hold", "23L04"),
+        ("TRUNCATE ledger_hold CASCADE", "23L04"),
     ],
 )
 def test_a_hold_cannot_be_rewritten(statement: str, code: str) -> None:
