@@ -64,16 +64,16 @@ deal AS MATERIALIZED (
      WHERE deal.kind IN (0, 1, 13, 14) AND deal.entry IS NOT NULL
 ),
 opened AS MATERIALIZED (
-    SELECT account_id, position_ticket, min(server_id) AS server_id, min(ticket) FILTER (WHERE entry = 0) AS ticket,
-           min(leg) FILTER (WHERE entry = 0) AS leg, min(at) FILTER (WHERE entry = 0) AS at,
-           min(direction) FILTER (WHERE entry = 0) AS direction, min(price) FILTER (WHERE entry = 0) AS price,
-           sum(volume_lots) FILTER (WHERE entry = 0) AS volume_lots,
-           sum(commission) FILTER (WHERE entry = 0) AS commission,
-           count(*) FILTER (WHERE entry = 0) <> 1 OR bool_or(entry = 2)
-               OR coalesce(sum(volume_lots) FILTER (WHERE entry IN (1, 3)), 0)
-                  > sum(volume_lots) FILTER (WHERE entry = 0) AS is_walked
+    SELECT account_id, position_ticket, min(server_id) AS server_id, min(ticket) FILTER (WHERE entry = 0 AND kind < 2) AS ticket,
+           min(leg) FILTER (WHERE entry = 0 AND kind < 2) AS leg, min(at) FILTER (WHERE entry = 0 AND kind < 2) AS at,
+           min(direction) FILTER (WHERE entry = 0 AND kind < 2) AS direction, min(price) FILTER (WHERE entry = 0 AND kind < 2) AS price,
+           sum(volume_lots) FILTER (WHERE entry = 0 AND kind < 2) AS volume_lots,
+           sum(commission) FILTER (WHERE entry = 0 AND kind < 2) AS commission,
+           count(*) FILTER (WHERE entry = 0 AND kind < 2) <> 1 -- a cancelled reversal too closes no more than was held
+               OR bool_or(entry = 2)
+               OR coalesce(sum(volume_lots) FILTER (WHERE entry IN (1, 3) AND kind < 2), 0)
+                  > sum(volume_lots) FILTER (WHERE entry = 0 AND kind < 2) AS is_walked
       FROM deal
-     WHERE kind IN (0, 1)
      GROUP BY account_id, position_ticket
 ),
 walked AS MATERIALIZED (

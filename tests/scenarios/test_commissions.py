@@ -55,6 +55,12 @@ def test_the_books_are_as_the_file_expects(file: Path) -> None:
 def scratch(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The command copies the test's own database, which is migrated and empty."""
     name = str(connection.settings_dict["NAME"])
+    with connection.cursor() as cursor:
+        # A process that an earlier test killed may still hold a session here, and who is connected cannot be copied.
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
     connections.close_all()
     monkeypatch.setattr(conformance, "ensure_template", lambda: name)
     yield

@@ -80,6 +80,18 @@ def test_a_round_trip_has_its_figures(server: TradingServer) -> None:
     assert not OutboxEvent.objects.filter(topic=MARKETS_CHANGED).exists(), "new trades are told of as trades"
 
 
+def test_of_a_cancelled_reversal_only_the_half_that_closed_counts(server: TradingServer) -> None:
+    first = replace(OPENING, kind=DealKind.SELL, volume_lots=D("0.01"), commission=D(0))
+    reversal = replace(
+        first, ticket=2, kind=DealKind.BUY_CANCELED, entry=DealEntry.INOUT, at=T0 + timedelta(minutes=1),
+        volume_lots=D("0.02"), commission=D("0.01"),
+    )  # fmt: skip
+    load(server, first, reversal)
+
+    trade = Trade.objects.get()
+    assert platform_trade_economics(trade_ids=[trade.pk])[trade.pk].platform_commission == D("-0.005")
+
+
 def test_the_deals_page_shows_its_market_with_the_spread_in_points(server: TradingServer, client: Browser) -> None:
     load(server, OPENING, CLOSING)
     log_in(client, make_user("ops@house.test", Role.PLATFORM_OPERATIONS, entities=(server.entity,)))
