@@ -36,12 +36,15 @@
   if (place.dataset.passkey === "loginForm") {
     delete ids.data;
   }
+  const button = document.getElementById(place.dataset.button);
   if (!window.PublicKeyCredential) {
-    document.getElementById(place.dataset.button).hidden = true;
+    button.hidden = true;
     if (place.dataset.passkey !== "loginForm") {
       say("This browser knows no passkeys.");
     }
     return;
   }
   window.allauth.webauthn.forms[place.dataset.passkey]({ ids });
+  // The page draws the button locked: a click before this line would have done nothing.
+  button.disabled = false;
 })();
