@@ -73,10 +73,13 @@ class World:
         )  # fmt: skip
         return save_connection(server_id=self.server.pk, terms=terms, actor=SYSTEM)
 
-    def follow(self, *, until_fills: int | None = None, steps: int = 12) -> str:
-        """Follows step by step until so many executions stand, or for one step; the last state."""
+    def follow(self, *, until_fills: int = 0, steps: int = 40) -> str:
+        """Follows step by step until it caught up and so many executions stand; the last state.
+
+        How much one step reads is a matter of the machine's speed.
+        """
         state = ""
-        for _ in range(steps if until_fills is not None else 1):
+        for _ in range(steps):
             if self.gateway is None:
                 self.gateway = gateway_of(ServerConnection.objects.get(server=self.server))  # type: ignore[assignment]
             followed = follow_once(server_id=self.server.pk, gateway=self.gateway)
@@ -84,7 +87,7 @@ class World:
             if state not in ("live", "catching_up"):
                 self.leave()
                 return state
-            if until_fills is not None and CurrentFill.objects.count() >= until_fills and state == "live":
+            if state == "live" and CurrentFill.objects.count() >= until_fills:
                 break
         return state
 
