@@ -19,8 +19,10 @@ class IbConfig(AppConfig):
         from funding.ledger.services.entries import register_derived_source
         from ib import (
             api,
+            application_room,
             change_kinds,
             checks,
+            data_centre_room,
             dispute_checks,
             events,
             groupings,
@@ -62,6 +64,8 @@ class IbConfig(AppConfig):
         period_room.register()
         rank_room.register()
         payout_room.register()
+        data_centre_room.register()
+        application_room.register()
         work.register()
         statement_work.register()
         dispute_letters.register()

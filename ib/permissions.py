@@ -24,6 +24,18 @@ EXPORT_PAYMENTS = "ib.export_payments"
 CONFIRM_METHODS = "ib.confirm_payout_methods"
 CHOOSE_METHOD = "ib.choose_payout_method"
 READ_PAPERS = "ib.read_statement_papers"
+VIEW_APPLICATIONS = "ib.view_applications"
+ENTER_APPLICATIONS = "ib.enter_applications"
+DECIDE_APPLICATIONS = "ib.decide_applications"
+READ_APPLICATION_FILES = "ib.read_application_files"
+ACCEPT_AGREEMENT = "ib.accept_agreement"
+ENTER_TAX_DATA = "ib.enter_tax_data"
+CONFIRM_TAX_DATA = "ib.confirm_tax_data"
+KEEP_LINKS = "ib.keep_links"
+VIEW_CLAIMS = "ib.view_claims"
+CLAIM_CLIENTS = "ib.claim_clients"
+DECIDE_CLAIMS = "ib.decide_claims"
+NAME_INTRODUCER = "ib.name_introducer"
 
 _PATHS_TO_ENTITY = {
     "ib.Partner": "entity",
@@ -108,9 +120,11 @@ def register() -> None:
     for label in ("ib.CommissionStatement", "ib.StatementHold"):
         register_scope(label, role_entity_scope("partner__entity", *READERS))
         register_scope(label, _of_own_partner("partner__user"))
-    register_scope("ib.PayoutTerms", role_entity_scope("entity", *READERS))
+    for label in ("ib.PayoutTerms", "ib.NamePolicy"):
+        register_scope(label, role_entity_scope("entity", *READERS))
     _register_scopes_of_disputes()
     _register_scopes_of_payouts()
+    _register_applications_and_claims()
     register_scope("ib.QuarantinedTrade", _set_aside_in_entities)
     register_scope("ib.CommissionLine", _lines_of_entities)
     register_scope("ib.CommissionLine", _own_lines)
@@ -150,6 +164,34 @@ def _register_scopes_of_payouts() -> None:
         register_scope(label, role_entity_scope(f"{path}__entity", *READERS))
         register_scope(label, _of_own_partner(f"{path}__user"))
     register_scope("ib.PaymentFile", role_entity_scope("entity", *READERS))
+
+
+def _register_applications_and_claims() -> None:
+    """Applicants read theirs by a secret address; a partner sees own links and papers; claims are the staff's alone."""
+    declare_capability(VIEW_APPLICATIONS, READERS)
+    declare_capability(ENTER_APPLICATIONS, MANAGERS)
+    declare_capability(DECIDE_APPLICATIONS, MANAGERS)
+    declare_capability(READ_APPLICATION_FILES, READERS)
+    declare_capability(ACCEPT_AGREEMENT, [Role.IB])
+    declare_capability(ENTER_TAX_DATA, [Role.IB, *MANAGERS])
+    declare_capability(CONFIRM_TAX_DATA, CHECKERS)
+    declare_capability(KEEP_LINKS, [Role.IB, *MANAGERS])
+    declare_capability(VIEW_CLAIMS, READERS)
+    declare_capability(CLAIM_CLIENTS, [Role.MARKETING, *MANAGERS])
+    declare_capability(DECIDE_CLAIMS, MANAGERS)
+    declare_capability(NAME_INTRODUCER, [Role.TRADER])
+    for label in ("ib.PartnerApplication", "ib.ClientClaim", "ib.ClaimConflict"):
+        register_scope(label, role_entity_scope("entity", *READERS))
+    register_scope("ib.WhiteLabel", role_entity_scope("partner__entity", *READERS))
+    register_scope("ib.TermsAcceptance", role_entity_scope("terms__entity", *READERS))
+    register_scope("ib.TermsAcceptance", _of_own_partner("partner__user"))
+    for label, path in {
+        "ib.PartnerLink": "partner",
+        "ib.LinkDay": "link__partner",
+        "ib.PartnerTaxData": "partner",
+    }.items():
+        register_scope(label, role_entity_scope(f"{path}__entity", *READERS))
+        register_scope(label, _of_own_partner(f"{path}__user"))
 
 
 def own_subtree(actor: Actor) -> Q | None:

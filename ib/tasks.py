@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from backoffice.core.types import Actor
-from ib.services import disputes, payouts, periods, ranks, statement_papers, statements, upkeep
+from ib.services import disputes, links, payouts, periods, ranks, statement_papers, statements, upkeep
 
 
 @shared_task
@@ -67,3 +67,9 @@ def follow_payouts() -> None:
 def issue_statement_papers() -> None:
     """Numbers the papers of paid statements and makes their PDFs."""
     statement_papers.issue_papers()
+
+
+@shared_task
+def forget_visitors() -> None:
+    """Removes the digests by which browsers were counted once a day."""
+    links.forget_visitors()

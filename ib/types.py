@@ -325,7 +325,7 @@ class PartnerBalances:
 
 @dataclass(frozen=True, slots=True)
 class PartnerClient:
-    """A client of a partner, with the e-mail address masked, and what they traded in a period."""
+    """A client of a partner, named as the house's policy says, and what they traded in a period."""
 
     reference: str
     email: str
@@ -334,6 +334,7 @@ class PartnerClient:
     trades: int
     lots: Decimal
     last_trade: date | None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,3 +350,35 @@ class TreeNode:
     currency: str
     clients: int
     plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationDetails:
+    """What somebody says who wants to become a partner. Promises are for a month."""
+
+    applicant: str
+    name: str
+    email: str
+    country: str
+    kind: str
+    currency: str = "USD"
+    contact_name: str = ""
+    company_number: str = ""
+    phone: str = ""
+    language: str = "en"
+    website: str = ""
+    promised_clients: int = 0
+    promised_lots: Decimal = Decimal(0)
+    promotion: str = ""
+    client_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Another applicant or partner with the same mail address or company number."""
+
+    label: str
+    why: str
+    state: str
+    application_id: int | None = None
+    partner_id: int | None = None

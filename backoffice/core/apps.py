@@ -22,7 +22,7 @@ class CoreConfig(AppConfig):
         from backoffice.core.observing import metrics
         from backoffice.core.organisation import checks as organisation_checks
         from backoffice.core.organisation import permissions as organisation_permissions
-        from backoffice.core.services import leavers, work_sweep
+        from backoffice.core.services import brand_logos, leavers, work_sweep
         from backoffice.core.webhooks import room as webhook_room
         from backoffice.core.work import mail as work_mail
 
@@ -34,6 +34,7 @@ class CoreConfig(AppConfig):
         metrics.register_own()
         change_room.register()
         private_files.register()
+        brand_logos.register()
         message_room.register()
         work_sweep.register()
         work_mail.register()

@@ -49,6 +49,7 @@ LEFT_BEHIND: dict[str, str] = {
     "ib.PeriodMark": "marks of changes that the next settlement of periods reads",
     "ib.TradePeriodMark": "marks of changes that the next settlement of trades by the period reads",
     "ib.AccountClassSpan": "compiled anew with the rate card",
+    "ib.LinkVisitor": "digests of a day's browsers, removed after days",
     "risk.ExposureRun": "calculated anew",
     "risk.ExposureRow": "calculated anew",
 }

@@ -31,7 +31,7 @@ DEVELOPMENT_SECRET_KEY = "development-only-key-never-use-it-in-production-012345
 SECRET_KEY = os.environ.get("BACKOFFICE_SECRET_KEY", DEVELOPMENT_SECRET_KEY)
 # What the desk calls this installation beside its pages, such as Demo or Staging; empty in production.
 ENVIRONMENT_LABEL = os.environ.get("BACKOFFICE_ENVIRONMENT", "")
-ALLOWED_HOSTS = env_list("BACKOFFICE_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env_list("BACKOFFICE_ALLOWED_HOSTS", default=["localhost", ".localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env_list("BACKOFFICE_TRUSTED_ORIGINS", default=[])
 BEHIND_TLS = env_bool("BACKOFFICE_BEHIND_TLS", default=False)
 # Secrets at rest (one-time code secrets, later bank and identity data): `id:base64 of 32 bytes`, the current key first.
@@ -99,6 +99,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "backoffice.core.identity.middleware.IdentityMiddleware",
     "backoffice.core.identity.middleware.ClientViewMiddleware",
+    "backoffice.core.organisation.brands.BrandHostMiddleware",
     "backoffice.core.middleware.TraceMiddleware",
     "backoffice.core.middleware.DomainErrorMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -118,6 +119,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "backoffice.core.organisation.brands.portal_brand",
             ],
         },
     },
@@ -291,6 +293,8 @@ CELERY_TASK_QUEUES = [Queue("celery"), Queue("pdf")]
 
 # What all partners together may be paid for the trades of a day, in percent of what those brought in; above it somebody looks.
 IB_PAYOUT_LIMIT_PERCENT = env_int("BACKOFFICE_IB_PAYOUT_LIMIT_PERCENT", default=100)
+# How many days before the registration a touch of a campaign or partner still counts as evidence for who brought a client.
+IB_ATTRIBUTION_DAYS = env_int("BACKOFFICE_IB_ATTRIBUTION_DAYS", default=30)
 # Calls to the API within a minute: of one key or person, and from one address, whoever calls from there.
 API_CALLS_PER_MINUTE = env_int("BACKOFFICE_API_CALLS_PER_MINUTE", default=600)
 API_CALLS_PER_MINUTE_AND_ADDRESS = env_int("BACKOFFICE_API_CALLS_PER_MINUTE_AND_ADDRESS", default=1200)
@@ -358,6 +362,7 @@ SPECTACULAR_SETTINGS = {
         "DisputeDecisionEnum": "ib.dispute_rules.DisputeDecision",
         "DisputeCorrectionEnum": "ib.dispute_rules.Correction",
         "CommissionStatementStateEnum": "ib.models.CommissionStatement.State",
+        "AppliedPartnerKindEnum": "ib.models.applications.APPLIED_KINDS",
         "PayoutKindEnum": "ib.models.payouts.PayoutKind",
         "PayoutStateEnum": "ib.models.Payout.State",
         "PayoutMethodStateEnum": "ib.models.PayoutMethod.State",

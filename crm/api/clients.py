@@ -62,6 +62,9 @@ class NewClientSerializer(StrictSerializer):
     language = serializers.RegexField(r"^[a-z]{2}(-[A-Za-z]{2,4})?$", default="en")
     stage = serializers.ChoiceField(choices=Client.Stage.choices, default=Client.Stage.REGISTERED)
     registered_at = MomentField(required=False)
+    referral_code = serializers.RegexField(
+        r"^([A-Za-z0-9-]{4,32})?$", default="", allow_blank=True, help_text="The partner's code that they came with."
+    )
 
 
 class AssignClientSerializer(StrictSerializer):

@@ -39,10 +39,11 @@ def register_client(
     team_id: int | None = None,
     user_id: int | None = None,
     stage: str = Client.Stage.REGISTERED,
+    referral_code: str = "",
 ) -> Client:
     """A new client of a legal entity, with the next reference (C-000001).
 
-    Raises InvalidInput for a name, address or country that cannot be, a brand, team or owner of another entity;
+    *referral_code* is what they came with: it is told on with the registration, for whoever knows codes. Raises InvalidInput for a name, address or country that cannot be, a brand, team or owner of another entity;
     Denied when the entity is not the actor's. `registered_at` is aware.
     """
     authorise(actor, "crm.register_client")
@@ -65,7 +66,8 @@ def register_client(
             registered_at=registered_at,
         )
         audit.record(actor=actor, action="crm.register_client", target=client, changes={"stage": str(stage)})
-        outbox.publish(topic=events.CLIENT_REGISTERED, payload={"client_id": client.pk})
+        told = {"code": referral_code.strip()[:40]} if referral_code.strip() else {}
+        outbox.publish(topic=events.CLIENT_REGISTERED, payload={"client_id": client.pk, **told})
     return client
 
 

@@ -118,9 +118,10 @@ class OwnSumsView(ApiView):
 
 
 class OwnClientSerializer(serializers.Serializer[Any]):
-    """A client of the partner's, with the e-mail address masked."""
+    """A client of the partner's, named as the house's policy says."""
 
     reference = serializers.CharField()
+    name = serializers.CharField(allow_blank=True)
     email = serializers.CharField(allow_blank=True)
     country = serializers.CharField(allow_blank=True)
     since = serializers.DateField(allow_null=True)

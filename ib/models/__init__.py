@@ -1,5 +1,7 @@
 """Introducing brokers: who they are, how they hang together, what they are promised, and what they earned."""
 
+from ib.models.applications import PartnerApplication, WhiteLabel
+from ib.models.claims import ClaimConflict, ClientClaim
 from ib.models.client_events import ClientEvent
 from ib.models.disputes import (
     CommissionAdjustment,
@@ -9,6 +11,8 @@ from ib.models.disputes import (
     DisputeEvidence,
     GoodwillLimit,
 )
+from ib.models.links import LinkDay, LinkVisitor, PartnerLink
+from ib.models.name_policies import NamePolicy
 from ib.models.partners import ClientReferral, NegotiatedRate, Partner, PartnerEdge, PartnerRank
 from ib.models.payouts import PaymentFile, Payout, PayoutMethod, StatementPaper
 from ib.models.periods import CarryBalance, CpaClaim, PeriodLine, PeriodLinePart, PeriodMark, PeriodSettlement
@@ -26,12 +30,15 @@ from ib.models.settlement import (
     TradePeriodMark,
 )
 from ib.models.statements import CommissionStatement, PayoutTerms, StatementHold
+from ib.models.terms import PartnerTaxData, TermsAcceptance
 
 __all__ = [
     "AccountClass",
     "AccountClassSpan",
     "Agreement",
     "CarryBalance",
+    "ClaimConflict",
+    "ClientClaim",
     "ClientEvent",
     "ClientReferral",
     "CommissionAdjustment",
@@ -44,10 +51,16 @@ __all__ = [
     "DisputeEvent",
     "DisputeEvidence",
     "GoodwillLimit",
+    "LinkDay",
+    "LinkVisitor",
+    "NamePolicy",
     "NegotiatedRate",
     "Partner",
+    "PartnerApplication",
     "PartnerEdge",
+    "PartnerLink",
     "PartnerRank",
+    "PartnerTaxData",
     "PaymentFile",
     "Payout",
     "PayoutMethod",
@@ -70,5 +83,7 @@ __all__ = [
     "SettlementBatch",
     "StatementHold",
     "StatementPaper",
+    "TermsAcceptance",
     "TradePeriodMark",
+    "WhiteLabel",
 ]

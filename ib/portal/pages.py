@@ -203,9 +203,10 @@ class ClientsPage(PeriodMixin, PortalTablePage):
     """The clients whom the partner introduced."""
 
     roles, title = ROLES, "Clients"
-    intro = "Clients whom you introduced, and what they traded in the last thirty days. Addresses are masked."
+    intro = "Clients whom you introduced, and what they traded in the last thirty days."
     columns = (
         text("reference", title="Client"),
+        text("name", title="Name"),
         text("email", title="E-mail"),
         text("country", title="Country"),
         moment("since", title="Since"),

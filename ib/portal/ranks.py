@@ -101,7 +101,7 @@ def _row(child: Partner, row: NegotiatedRate | None, own: Partner) -> dict[str, 
 
 def _link(partner: Partner) -> Any:
     url = reverse("portal:ib_sub_rate", args=[partner.reference])
-    return format_html('<a class="bo-link" href="{}">{} {}</a>', url, partner.reference, partner.name)
+    return format_html('<a class="bo-link" href="{}">{}</a>', url, selectors.name_for_partners(partner))
 
 
 class RateForm(forms.Form):
@@ -163,7 +163,7 @@ class SubRatePage(PortalView):
         standing = negotiated_rates.rate_in_force(child, component, now)
         history = visible_to(NegotiatedRate.objects.filter(partner=child, set_by=own), self.actor)
         return {
-            "title": f"Rate of {child.reference} {child.name}",
+            "title": f"Rate of {selectors.name_for_partners(child)}",
             "child": child,
             "form": form,
             "standing": rate_words(standing),

@@ -3,7 +3,15 @@
 from ib.selectors.commissions import MAXIMUM_LINES, commission_by, latest_day, own_lines, staff_lines
 from ib.selectors.coverage import coverage, partners_excluded, uncovered_trades
 from ib.selectors.explaining import explain_line, find_line
-from ib.selectors.partners import balances_of, clients_of, own_partner, partner_of_login, subtree, tree_of_entities
+from ib.selectors.partners import (
+    balances_of,
+    clients_of,
+    name_for_partners,
+    own_partner,
+    partner_of_login,
+    subtree,
+    tree_of_entities,
+)
 
 __all__ = [
     "MAXIMUM_LINES",
@@ -14,6 +22,7 @@ __all__ = [
     "explain_line",
     "find_line",
     "latest_day",
+    "name_for_partners",
     "own_lines",
     "own_partner",
     "partner_of_login",

@@ -37,7 +37,8 @@ LEFT JOIN ib_commissionline AS before
   ON before.partner_id = line.partner_id AND before.trade_id = line.trade_id AND before.part = line.part AND before.day = line.day
  AND before.seq = line.seq - 1 AND line.card_entry_id IS NULL
 LEFT JOIN ib_ratecardentry AS card ON card.id = coalesce(line.card_entry_id, before.card_entry_id)
-LEFT JOIN ib_partner AS via ON via.id = card.path[line.level - 1]
+-- Clients with a rebate are no level of their own: the partner directly below stands before the last of the path.
+LEFT JOIN ib_partner AS via ON via.id = card.path[cardinality(card.path) - 1]
 JOIN platform_ops_trade AS t ON t.id = line.trade_id
 JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id
 LEFT JOIN crm_client AS client ON client.id = account.client_id

@@ -13,6 +13,7 @@ from ib.engine.card.chains import chain_at
 from ib.models import AccountClass, CommissionLine, Partner, PlanRule, PlanTier
 from ib.rules import explain, parse_line_reference
 from ib.rules.rates import TradeClass, lost_rules
+from ib.selectors.partners import name_for_partners
 from ib.types import Explanation, LineFacts
 
 _LINE_FACTS = """
@@ -102,6 +103,9 @@ def _lost(path: list[int], at: datetime, place: list[int], *, is_own: bool) -> t
 
 
 def _names_on(path: list[int]) -> tuple[str, ...]:
-    """The chain from the introducer up to the partner, each by name: all of them stand at or below the partner."""
-    names = {partner.pk: str(partner) for partner in Partner.objects.filter(pk__in=path)}
+    """The chain from the introducer up to the partner, each by name: all of them stand at or below the partner.
+
+    A client with a rebate is named by number only: whoever stands above introduced them or did not.
+    """
+    names = {partner.pk: name_for_partners(partner) for partner in Partner.objects.filter(pk__in=path)}
     return tuple(names[partner_id] for partner_id in path)

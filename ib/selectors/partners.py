@@ -7,12 +7,13 @@ from decimal import Decimal
 
 from django.db import connection
 
-from backoffice.core.access import authorise, visible_to
+from backoffice.core.access import authorise, holds, visible_to
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import NotFound
 from ib.models import Partner
-from ib.rules import mask_email
+from ib.rules.masking import shown_email, shown_name
+from ib.services.name_policies import display_of
 from ib.types import PartnerBalances, PartnerClient, TreeNode
 
 MAXIMUM_NODES = 5_000
@@ -38,6 +39,7 @@ SELECT below.partner_id, below.parent_id, below.depth, partner.reference, partne
 FROM below
 JOIN ib_partner AS partner ON partner.id = below.partner_id
 LEFT JOIN clients ON clients.partner_id = below.partner_id
+WHERE %(with_clients)s OR partner.kind <> 'trader'
 ORDER BY below.path
 LIMIT %(limit)s
 """
@@ -57,7 +59,8 @@ WHERE account.owner_type = 'partner' AND account.owner_id = ANY(%s)
 _CLIENTS = """
 SELECT client.reference, client.email, client.country, lower(referral.validity)::date AS since,
        count(t.id) FILTER (WHERE NOT t.is_cancelled) AS trades,
-       coalesce(sum(t.volume_lots) FILTER (WHERE NOT t.is_cancelled), 0) AS lots, max(t.closed_at)::date AS last_trade
+       coalesce(sum(t.volume_lots) FILTER (WHERE NOT t.is_cancelled), 0) AS lots, max(t.closed_at)::date AS last_trade,
+       client.full_name
 FROM ib_clientreferral AS referral
 JOIN crm_client AS client ON client.id = referral.client_id
 LEFT JOIN platform_ops_tradingaccount AS account ON account.client_id = client.id AND NOT account.is_demo
@@ -84,10 +87,13 @@ def own_partner(*, actor: Actor) -> Partner:
 
 
 def subtree(*, actor: Actor, partner: Partner) -> list[TreeNode]:
-    """The partner and everybody below, as the tree stands now, parents before children. Bounded."""
+    """The partner and everybody below, as the tree stands now, parents before children. Bounded.
+
+    Clients with a rebate, who are nodes of the tree as well, are for staff: to partners they are clients like others.
+    """
     if not visible_to(Partner.objects.filter(pk=partner.pk), actor).exists():
         raise NotFound("No such partner, or it is not yours to see.")
-    return _tree([partner.pk])
+    return _tree([partner.pk], with_clients=holds(actor, "ib.view_partners"))
 
 
 def tree_of_entities(*, actor: Actor) -> list[TreeNode]:
@@ -115,16 +121,26 @@ def balances_of(*, actor: Actor, partner: Partner) -> PartnerBalances:
 
 
 def clients_of(*, actor: Actor, partner: Partner, from_day: date, to_day: date) -> list[PartnerClient]:
-    """The clients whom the partner introduces now, with what they traded in the days. E-mail addresses are masked."""
+    """The clients whom the partner introduces now, with what they traded in the days. Names as the house's policy says."""
     check_own_or_staff(actor, partner, "ib.view_partners")
+    display = display_of(entity_id=partner.entity_id)
     with connection.cursor() as cursor:
         cursor.execute(
             _CLIENTS,
             {"partner": partner.pk, "from": from_day, "to": to_day, "now": clock.now(), "limit": MAXIMUM_CLIENTS},
         )
         return [
-            PartnerClient(reference, mask_email(email), country, since, trades, lots, last_trade)
-            for reference, email, country, since, trades, lots, last_trade in cursor.fetchall()
+            PartnerClient(
+                reference,
+                shown_email(email, display),
+                country,
+                since,
+                trades,
+                lots,
+                last_trade,
+                shown_name(name, display),
+            )
+            for reference, email, country, since, trades, lots, last_trade, name in cursor.fetchall()
         ]
 
 
@@ -137,7 +153,16 @@ def check_own_or_staff(actor: Actor, partner: Partner, capability: str) -> None:
         raise NotFound("No such partner, or it is not yours to see.")
 
 
-def _tree(roots: list[int]) -> list[TreeNode]:
+def name_for_partners(partner: Partner) -> str:
+    """What partners read of another in their tree: of a client with a rebate the number only, never the person."""
+    if partner.kind == Partner.Kind.TRADER:
+        return f"{partner.reference} (client with a rebate)"
+    return str(partner)
+
+
+def _tree(roots: list[int], *, with_clients: bool = True) -> list[TreeNode]:
     with connection.cursor() as cursor:
-        cursor.execute(_TREE, {"roots": roots, "now": clock.now(), "limit": MAXIMUM_NODES})
+        cursor.execute(
+            _TREE, {"roots": roots, "now": clock.now(), "limit": MAXIMUM_NODES, "with_clients": with_clients}
+        )
         return [TreeNode(*row) for row in cursor.fetchall()]

@@ -28,7 +28,7 @@ from backoffice.kernel.errors import NotFound
 from ib.models import CarryBalance, ClientEvent, ClientReferral, CpaClaim, Partner, PeriodLine, PeriodMark
 from ib.rules.period_words import LinePart, LineWords, PeriodFacts, explain_period
 from ib.rules.periods import LineKind, Money, PartCode
-from ib.selectors.partners import check_own_or_staff
+from ib.selectors.partners import check_own_or_staff, name_for_partners
 from ib.services.period_terms import terms_of
 from ib.types import Explanation
 
@@ -251,7 +251,7 @@ def client_of_reference(*, actor: Actor, reference: str) -> Any:
 def _partners_named(line: PeriodLine) -> dict[int, str]:
     """Names of the partners below that a line has parts of; to the partner, all of them stand below."""
     wanted = [part.subject_id for part in line.parts.all() if part.subject_id is not None]
-    return {partner.pk: str(partner) for partner in Partner.objects.filter(pk__in=wanted)}
+    return {partner.pk: name_for_partners(partner) for partner in Partner.objects.filter(pk__in=wanted)}
 
 
 def _cause_words(event: ClientEvent | None, *, for_partner: bool = False) -> str:

@@ -27,7 +27,7 @@ def refer_client(
     """
     authorise(actor, "ib.manage_partners")
     partner = get_visible(Partner.objects.all(), actor, pk=partner_id)
-    client = _locked_client(client_id, actor)
+    client = locked_client(client_id, actor)
     if client.entity_id != partner.entity_id:  # type: ignore[attr-defined]
         raise InvalidInput("Client and partner belong to different legal entities.", field="partner_id")
     if partner.status == Partner.Status.CLOSED:
@@ -46,23 +46,23 @@ def end_referral(*, client_id: int, valid_from: datetime, actor: Actor, reason: 
     if not reason.strip():
         raise InvalidInput("Say why.", field="reason")
     check_moment(valid_from)
-    client = _locked_client(client_id, actor)
+    client = locked_client(client_id, actor)
     rows = ClientReferral.objects.filter(client_id=client_id)
     get_visible(rows, actor, client_id=client_id)
     removed = cut_off(rows, valid_from)
     _conclude(client, None, valid_from, removed, actor, reason, cause=f"referral_end:{client_id}")
 
 
-def _locked_client(client_id: int, actor: Actor) -> models.Model:
+def locked_client(client_id: int, actor: Actor) -> models.Model:
     """The client, if the actor may see it; their referrals wait for each other."""
     limit_waiting()
-    client = get_visible(_clients(), actor, pk=client_id)
+    client = get_visible(all_clients(), actor, pk=client_id)
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM crm_client WHERE id = %s FOR NO KEY UPDATE", [client_id])
     return client
 
 
-def _clients() -> models.QuerySet[models.Model]:
+def all_clients() -> models.QuerySet[models.Model]:
     """All clients. The desk of clients lends its model to a foreign key and not to an import."""
     return apps.get_model("crm", "Client")._default_manager.all()
 

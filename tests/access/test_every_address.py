@@ -42,8 +42,8 @@ pytestmark = pytest.mark.django_db
 TABLE = Path(__file__).parent / "addresses.json"
 ROLES = sorted([*STAFF_ROLES, *PORTAL_ROLES])
 ANYBODY = "anybody"
-PUBLISHED = {"reports/keys/"}
-"""Meant for everybody: the keys by which an issued report is checked."""
+PUBLISHED = {"reports/keys/", "portal/apply/", "portal/apply/<slug:brand>/"}
+"""Meant for everybody: the keys by which an issued report is checked, and the form of who wants to become a partner."""
 UNSAFE = ("post", "put", "patch", "delete")
 NOWHERE = {
     "int": "987654321",

@@ -345,6 +345,8 @@ FITTING: dict[str, dict[str, Any]] = {
         "ended_at": datetime(2026, 3, 2, tzinfo=UTC),
     },
     "ib.PayoutMethod": {"kind": "wallet", "state": "requested"},
+    "ib.PartnerLink": {"code": lambda code: f"{code}-link", "landing_path": "/"},
+    "ib.ClientClaim": {"state": "standing", "claimed_by_type": "partner", "evidence": {}},
     "ib.StatementPaper": {"kind": "invoice", "digest": ""},
     "ib.CommissionStatement": {"earned": Decimal(70), "total": Decimal(70), "from_day": MONDAY, "to_day": MONDAY},
     "platform_ops.GroupSymbolOverride": {"spread_points": 12},
@@ -359,6 +361,7 @@ FITTING: dict[str, dict[str, Any]] = {
 }
 NEEDED: dict[str, set[str]] = {
     "ib.PlanWeight": {"symbol_group"},
+    "ib.TermsAcceptance": {"partner"},
     "platform_ops.AccountOffer": {"live_group"},
     "platform_ops.ServerOperation": {"account"},
     "platform_ops.SwapFreePolicy": {"account_type"},

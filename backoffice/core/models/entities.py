@@ -54,10 +54,23 @@ class Brand(models.Model):
     name = models.CharField(max_length=160)
     accent_colour = models.CharField(max_length=7, default="#1f4e79")
     support_email = models.EmailField(blank=True)
+    host = models.CharField(
+        max_length=253, blank=True, help_text="Host on which the portal shows this brand alone; empty: the house's own."
+    )
+    site = models.URLField(max_length=200, blank=True, help_text="The brand's web site, to which partners' links lead.")
+    logo = models.ForeignKey(
+        "core.StoredFile", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["code"]
+        constraints = [
+            models.UniqueConstraint(fields=["host"], condition=~Q(host=""), name="core_brand_host_unique"),
+            models.CheckConstraint(
+                condition=Q(host="") | Q(host__regex=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"), name="core_brand_host_form"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

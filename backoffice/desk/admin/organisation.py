@@ -33,6 +33,7 @@ from backoffice.desk.admin.organisation_actions import (
     PublishTerms,
     RevealNumber,
     SetCurrencies,
+    SetLogo,
     SetNumberPattern,
 )
 from backoffice.ui.admin import DeskModelAdmin, DeskTabularInline
@@ -91,12 +92,13 @@ class BrandAdmin(DeskModelAdmin):
     view_capability = "core.view_organisation"
     change_capability = "core.manage_organisation"
     add_capability = "core.manage_organisation"
+    object_actions = (SetLogo,)
     list_display = ("code", "name", "entity_shown", "support_email")
     list_select_related = ("entity",)
     list_filter = (("entity", admin.RelatedOnlyFieldListFilter),)
     search_fields = ("code", "name")
     fieldsets = (
-        (None, {"fields": ("entity", ("code", "name"), ("support_email", "accent_colour"))}),
+        (None, {"fields": ("entity", ("code", "name"), ("support_email", "accent_colour"), ("host", "site"))}),
         ("Record", {"fields": ("public_id", "created_at")}),
     )
     readonly_fields = ("public_id", "created_at")

@@ -7,9 +7,11 @@ from typing import Any
 
 from django import forms
 
+from backoffice.core.files.kinds import file_purpose
 from backoffice.core.models import EntityBankAccount, TermsVersion
 from backoffice.core.organisation.document_kinds import document_kinds, get_document_kind, render_reference
-from backoffice.core.services import entities, numbering, terms
+from backoffice.core.services import brand_logos, entities, numbering, terms
+from backoffice.core.services.files import read_upload
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.ui.views import DeskActionView
@@ -19,6 +21,37 @@ REASON = {"max_length": 500, "label": "Reason"}
 
 def _reason() -> forms.CharField:
     return forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), **REASON)  # type: ignore[arg-type]
+
+
+class LogoForm(forms.Form):
+    """A picture."""
+
+    file = forms.FileField(label="Logo", help_text="PNG, JPEG or WebP of at most 1 MB.")
+
+
+class SetLogo(DeskActionView):
+    """Gives a brand a logo."""
+
+    slug, title, button, capability = "logo", "Set the logo", "Set the logo", entities.MANAGE
+    explanation = "It stands on the pages of the brand's own host, for everybody."
+    needs_confirmation = False
+    success_message = "The pages of the brand's host show it within half a minute."
+
+    def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
+        """With what is taken."""
+        form = LogoForm(data, files)
+        form.fields["file"].widget.attrs["accept"] = file_purpose(brand_logos.LOGO_PURPOSE).endings
+        return form
+
+    def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
+        """Keeps and sets it."""
+        upload = data["file"]
+        return brand_logos.set_brand_logo(
+            brand_id=self.target.pk,
+            data=read_upload(upload, purpose=brand_logos.LOGO_PURPOSE),
+            file_name=upload.name or "logo",
+            actor=actor,
+        )
 
 
 class CurrenciesForm(forms.Form):

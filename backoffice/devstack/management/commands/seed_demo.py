@@ -21,6 +21,8 @@ from backoffice.devstack.demo.identity import write_sign_ins
 from backoffice.devstack.demo.liquidity import write_liquidity
 from backoffice.devstack.demo.messages import write_messages
 from backoffice.devstack.demo.migration import give_example
+from backoffice.devstack.demo.partner_applications import write_partner_applications
+from backoffice.devstack.demo.partner_events import write_partner_events
 from backoffice.devstack.demo.ranks import write_ranks
 from backoffice.devstack.demo.seed import write_world
 from backoffice.devstack.demo.statements import write_statements
@@ -61,7 +63,9 @@ class Command(BaseCommand):
         write_past_orders()
         write_entities(seeding)
         write_changes(seeding)
+        write_partner_events(seeding)
         write_ranks(seeding)
+        write_partner_applications(seeding)
         write_disputes(seeding)
         write_statements(seeding)
         write_swap_desk(seeding)
