@@ -42,14 +42,19 @@ def test_a_list_opens_exactly_for_who_holds_its_capability(role: str, client: Br
     # given: a member of staff with one role, inside with a second factor
     log_in(client, make_user("one@house.test", role, entities=(make_entity(),)))
 
-    # when: every list is asked for
-    answers = {type(item).__name__: client.get(list_url(item)).status_code for item in desk_admins()}
+    # when: lists are asked for
+    lists = [item for item in desk_admins() if is_asked(role, list_url(item))]
+    answers = {type(item).__name__: client.get(list_url(item)).status_code for item in lists}
 
     # then
-    expected = {
-        type(item).__name__: 200 if role in capabilities()[item.view_capability] else 403 for item in desk_admins()
-    }
+    assert lists
+    expected = {type(item).__name__: 200 if role in capabilities()[item.view_capability] else 403 for item in lists}
     assert answers == expected
+
+
+def is_asked(role: str, address: str) -> bool:
+    """Administrators ask for every address in each run, the others for a share of them."""
+    return role == Role.ADMINISTRATOR or asked(role, "get", address, share=3)
 
 
 @pytest.mark.parametrize("role", sorted(STAFF_ROLES))
@@ -58,10 +63,12 @@ def test_a_page_opens_exactly_for_who_holds_its_capability(role: str, client: Br
     log_in(client, make_user("one@house.test", role, entities=(make_entity(),)))
 
     # when
-    answers = {page.url_name(): client.get(page.url()).status_code for page in plain_pages()}
+    shown = [page for page in plain_pages() if is_asked(role, page.url())]
+    answers = {page.url_name(): client.get(page.url()).status_code for page in shown}
 
     # then
-    expected = {page.url_name(): 200 if role in capabilities()[page.capability] else 403 for page in plain_pages()}
+    assert shown
+    expected = {page.url_name(): 200 if role in capabilities()[page.capability] else 403 for page in shown}
     assert answers == expected
 
 
