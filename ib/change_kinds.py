@@ -15,7 +15,6 @@ from backoffice.kernel.errors import Conflict, InvalidInput
 from ib.change_effects import card_problems, impact_of, settle_again
 from ib.models import Partner, PartnerEdge, PlanVersion
 from ib.permissions import APPROVE_CHANGES
-from ib.selectors.plans import checks_of
 from ib.services import plans, tree
 from ib.services.requests import rules_of, version_terms_of
 from ib.services.what_if import compare_set_ups
@@ -76,9 +75,7 @@ def _check_publication(payload: Payload) -> None:
         raise Conflict(f"{version} is published already.", code="already_published")
     if not payload.get("rules"):
         raise InvalidInput("A version without rules would pay nobody.", field="rules")
-    unsound = checks_of(version).fatal
-    if unsound:
-        raise InvalidInput(unsound[0].text, code="version_not_sound", field="rules", found=[x.text for x in unsound])
+    plans.require_sound(version)
     if rules_of(version) != payload["rules"] or version_terms_of(version) != payload.get("terms"):
         raise Conflict(
             f"The rules of {version} are no longer those of this request: withdraw it and ask anew.", code="rules_moved"
@@ -207,7 +204,9 @@ def _move_before(payload: Payload) -> dict[str, Any]:
     moment = _moment(payload)
     standing = edges.filter(validity__contains=moment).first()
     planned = edges.filter(validity__startswith__gt=moment).order_by("validity")
+    ended = _rates_ended(payload)
     return {
+        **({"Rates given by those above": "; ".join(ended)} if ended else {}),
         "Stands under": str(standing.parent) if standing else "nobody",
         "Planned for later": ", ".join(
             f"{edge.parent.reference} from {edge.validity.lower:%Y-%m-%d}" for edge in planned
@@ -218,7 +217,19 @@ def _move_before(payload: Payload) -> dict[str, Any]:
 
 def _move_after(payload: Payload) -> dict[str, Any]:
     parent = _partner(payload["parent_id"]) if payload.get("parent_id") is not None else None
-    return {"Stands under": str(parent or "nobody"), "Planned for later": "none"}
+    ended = _rates_ended(payload)
+    return {
+        **({"Rates given by those above": f"end on {_moment(payload):%Y-%m-%d}"} if ended else {}),
+        "Stands under": str(parent or "nobody"),
+        "Planned for later": "none",
+    }
+
+
+def _rates_ended(payload: Payload) -> list[str]:
+    """What the partner was given by whom it leaves, in words."""
+    parent = _partner(payload["parent_id"]) if payload.get("parent_id") is not None else None
+    rates = tree.rates_ended_by(partner=_partner(payload["partner_id"]), parent=parent, valid_from=_moment(payload))
+    return [tree.rate_words(rate) for rate in rates]
 
 
 def _preview_move(payload: Payload, actor: Actor) -> Impact:
@@ -233,6 +244,7 @@ def _preview_move(payload: Payload, actor: Actor) -> Impact:
 
 def _move(payload: Payload, actor: Actor, request: Any) -> dict[str, Any]:
     before = tree.edges_above(payload["partner_id"])
+    rates = tree.rates_given(payload["partner_id"])
     tree.place_partner(
         partner_id=payload["partner_id"],
         parent_id=payload.get("parent_id"),
@@ -247,6 +259,8 @@ def _move(payload: Payload, actor: Actor, request: Any) -> dict[str, Any]:
         "valid_from": payload["valid_from"],
         "before": before,
         "after": tree.edges_above(payload["partner_id"]),
+        "rates_before": rates,
+        "rates_after": tree.rates_given(payload["partner_id"]),
         **settle_again(),
     }
 
@@ -268,6 +282,11 @@ def _move_back(outcome: dict[str, Any], actor: Actor, reason: str) -> dict[str, 
         since=datetime.fromisoformat(outcome["valid_from"]),
         actor=actor,
         reason=reason,
+    )
+    tree.restore_rates(
+        partner_id=outcome["partner_id"],
+        expected=outcome.get("rates_after", []),
+        before=outcome.get("rates_before", []),
     )
     return settle_again()
 

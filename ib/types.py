@@ -51,6 +51,7 @@ class RuleTerms:
     override_of: str = ""
     funded_by: str = ""
     same_rank_percent: Decimal | None = None
+    bonus_for: str = ""
     spread_sides: str = ""
     spread_cap_points: Decimal | None = None
     average_spread_points: Decimal | None = None

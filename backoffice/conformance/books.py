@@ -162,6 +162,17 @@ def _carried(world: World, wanted: Iterable[form.Carried]) -> Found:
     }
 
 
+def _ranks(world: World, wanted: Iterable[form.DecidedRank]) -> Found:
+    """The newest look at the months that are named."""
+    partners = _codes(world.partners)
+    named = {(one.partner, one.period) for one in wanted}
+    return {
+        (partners[row.partner_id], f"{row.period:%Y-%m-%d}"): f"{row.outcome} {row.follows}".strip()
+        for row in _rows_of("ib.RankEvaluation").order_by("seq")
+        if (partners[row.partner_id], row.period) in named
+    }
+
+
 def _balances(world: World, wanted: Iterable[form.Balance]) -> Found:
     found: Found = {}
     for balance in wanted:
@@ -211,6 +222,9 @@ _SECTIONS = {
     "carried": _Section(
         lambda one: ((one.partner, f"{one.period:%Y-%m-%d}"), f"{_plain(one.opening)} to {_plain(one.closing)}"),
         _carried,
+    ),
+    "ranks": _Section(
+        lambda one: ((one.partner, f"{one.period:%Y-%m-%d}"), f"{one.outcome} {one.follows}".strip()), _ranks
     ),
     "balances": _Section(lambda one: ((one.partner, one.ledger, one.currency), _plain(one.amount)), _balances),
     "totals": _Section(lambda one: ((one.partner, one.currency), _plain(one.amount)), _totals),

@@ -6,7 +6,9 @@ from typing import Any
 
 from backoffice.conformance import scenario as form
 from backoffice.core.types import Actor
+from ib.rules.ranks import Condition
 from ib.services import plans as services
+from ib.services.plan_drafts import set_rank
 from ib.types import RuleTerms, VersionTerms
 
 Known = dict[str, dict[str, int]]
@@ -23,6 +25,16 @@ def publish_version(*, plan_id: int, version: form.Version, known: Known, actor:
     for rank in version.ranks:
         if rank.code not in standing:
             services.add_rank(version_id=draft.pk, code=rank.code, name=rank.name or rank.code, actor=actor)
+        set_rank(
+            version_id=draft.pk,
+            code=rank.code,
+            conditions=[
+                Condition(item.measure, item.scope, item.window, item.threshold, item.currency)
+                for item in rank.conditions
+            ],
+            keep_months=rank.keep_months,
+            actor=actor,
+        )
     for weight in version.weights:
         services.set_weight(
             version_id=draft.pk,

@@ -281,7 +281,7 @@ def _check_references(read: form.Scenario) -> None:
         "trade": _unique("trades", ((trade.ticket, "ticket") for trade in read.trades)),
         "symbol_group": {symbol.group for symbol in read.symbols},
     }
-    names |= {"parent": names["partner"], "group": names["account_group"]}
+    names |= {"parent": names["partner"], "by": names["partner"], "group": names["account_group"]}
     for name in ("scenario", "title"):
         if not getattr(read, name).strip():
             _refuse(name, "must not be empty", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import date
 from typing import Any
 
 from django.apps import apps
@@ -17,6 +18,7 @@ from backoffice.conformance.world import ACTOR, World
 from backoffice.core.services import jobs, outbox
 from backoffice.kernel.errors import DomainError
 from ib.services.client_events import ClientFact, record_client_event, reverse_client_event
+from ib.services.ranks import evaluate_ranks
 from ib.services.settlement import settle_range
 from ib.services.statements import run_statements
 
@@ -107,6 +109,11 @@ def _settle_periods(world: World, _: bool) -> None:
     settle_due(actor=ACTOR)
 
 
+def _decide_ranks(world: World, period: date) -> None:
+    _work()
+    evaluate_ranks(period=period, actor=ACTOR)
+
+
 def _close_statements(world: World, _: bool) -> None:
     run_statements(actor=ACTOR)
 
@@ -145,6 +152,7 @@ _ACTIONS: dict[str, Callable[[World, Any], None]] = {
     "arrive": _arrive,
     "settle": _settle,
     "settle_periods": _settle_periods,
+    "decide_ranks": _decide_ranks,
     "correct": worlds.correct,
     "cancel": worlds.cancel,
     "move": lambda world, item: worlds.place(world, item.partner, item.parent, item.valid_from),

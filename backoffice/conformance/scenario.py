@@ -56,11 +56,24 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankCondition:
+    """At least so much of something over a time: what earns a rank."""
+
+    measure: str = field(metadata={"choices": ("lots", "active_clients", "deposits")})
+    threshold: Decimal
+    scope: str = field(default="team", metadata={"choices": ("own", "team")})
+    window: str = field(default="month", metadata={"choices": ("month", "quarter")})
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
-    """A rank of a version, from the lowest on."""
+    """A rank of a version, from the lowest on: what earns it, and for how many months below that it is kept."""
 
     code: str
     name: str = ""
+    conditions: tuple[RankCondition, ...] = ()
+    keep_months: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +122,15 @@ class Holding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Negotiated:
-    """A rate that a partner gets instead of the plan's, or a part of the rate of the partner above."""
+    """A rate that a partner gets instead of the plan's, or a part of the rate of the partner above.
+
+    `by` is the partner above who gave it; without one the desk did.
+    """
 
     rate: Decimal | None = None
     allocation_percent: Decimal | None = None
     component: str = "main"
+    by: str = ""
     valid_from: datetime = field(default=BEGINNING, metadata={"key": "from"})
 
 
@@ -290,6 +307,16 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedRank:
+    """What the newest look at a partner's month came to: the rank of the next month, and how that is called."""
+
+    partner: str
+    period: date
+    follows: str = ""
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
     """The balance of one of a partner's ledger accounts."""
 
@@ -328,6 +355,7 @@ class Expectation:
     period_lines: tuple[PeriodLine, ...] | None = None
     claims: tuple[Claim, ...] | None = None
     carried: tuple[Carried, ...] | None = None
+    ranks: tuple[DecidedRank, ...] | None = None
     balances: tuple[Balance, ...] | None = None
     totals: tuple[Total, ...] | None = None
     statements: tuple[Statement, ...] | None = None
@@ -376,6 +404,7 @@ class Negotiate:
     rate: Decimal | None = None
     allocation_percent: Decimal | None = None
     component: str = "main"
+    by: str = ""
     valid_from: datetime = field(metadata={"key": "from"})
 
 
@@ -403,6 +432,7 @@ class Step:
     arrive: tuple[int, ...] | None = None
     settle: Settle | None = None
     settle_periods: bool | None = None
+    decide_ranks: date | None = None
     correct: Trade | None = None
     cancel: int | None = None
     move: Move | None = None

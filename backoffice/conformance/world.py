@@ -161,11 +161,17 @@ def _add_account(world: World, account: form.Account) -> None:
     )
     world.accounts[account.login] = row.pk
     for dimension in account.dimensions:
+        # A value counts until the next one of the same dimension.
+        later = [
+            other.valid_from
+            for other in account.dimensions
+            if other.dimension == dimension.dimension and other.valid_from > dimension.valid_from
+        ]
         _model("platform_ops.AccountDimension").create(
             account=row,
             dimension=dimension.dimension,
             value=dimension.value,
-            validity=DateTimeTZRange(dimension.valid_from, None, "[)"),
+            validity=DateTimeTZRange(dimension.valid_from, min(later, default=None), "[)"),
         )
 
 
@@ -256,6 +262,7 @@ def negotiate(world: World, partner: str, item: form.Negotiated | form.Negotiate
         component=item.component,
         rate=item.rate,
         allocation_percent=item.allocation_percent,
+        set_by_id=world.partners.get(item.by),
         validity=from_on(item.valid_from),
     )
 

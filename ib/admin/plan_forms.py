@@ -17,7 +17,7 @@ from backoffice.kernel.errors import InvalidInput
 from ib.admin.forms import RULE_FIELDS, DraftRuleForm
 from ib.models import PlanRule, PlanVersion
 from ib.models.rank_rules import RankMeasure, RankScope, RankWindow
-from ib.rules.terms import AMOUNTS, OF_CPA, OF_PERIODS, OF_TRADES, PERIOD_BASES, TRADE_BASES
+from ib.rules.terms import AMOUNTS, CLIENT_BASES, OF_CPA, OF_PERIODS, OF_TRADES, RANK_BONUS, TRADE_BASES
 from ib.types import VersionTerms
 
 EMPTY_ROWS = 4
@@ -78,18 +78,34 @@ def _pairs(value: Any) -> list[tuple[str, str]]:
 SPREAD_ONLY = ("spread_cap_points", "average_spread_points")
 SHOWN_FOR: dict[str, tuple[frozenset[str] | None, frozenset[str] | None]] = {
     **dict.fromkeys((*OF_TRADES, "pays_close_by", "refuses_negative_balance"), (TRADE_BASES, None)),
-    **dict.fromkeys(OF_PERIODS, (PERIOD_BASES, None)),
+    **dict.fromkeys(OF_PERIODS, (CLIENT_BASES, None)),
     **dict.fromkeys(OF_CPA, (frozenset({"cpa"}), None)),
     **dict.fromkeys(SPREAD_ONLY, (frozenset({"spread_share"}), None)),
-    "spread_sides": (PERIOD_BASES | {"spread_share"}, None),
+    "spread_sides": (CLIENT_BASES | {"spread_share"}, None),
     "currency": (AMOUNTS, frozenset({"absolute", "difference", "pass_up", "override"})),
     "override_of": (None, frozenset({"override"})),
     "funded_by": (None, frozenset({"override"})),
     "cumulative": (None, frozenset({"difference"})),
     "same_rank_percent": (None, frozenset({"difference"})),
-    "rank": (TRADE_BASES, None),
+    "rank": (TRADE_BASES | {RANK_BONUS}, None),
+    "bonus_for": (frozenset({RANK_BONUS}), None),
     **dict.fromkeys(
-        ("tier_measure", "tier_mode", "tier_window", "tier_scope", "tiers"), (None, frozenset({"absolute"}))
+        (
+            "level",
+            "symbol",
+            "symbol_group",
+            "account_group",
+            "account_type",
+            "country",
+            "campaign",
+            "dimension",
+            "dimension_value",
+        ),
+        (TRADE_BASES | CLIENT_BASES, None),
+    ),
+    **dict.fromkeys(
+        ("tier_measure", "tier_mode", "tier_window", "tier_scope", "tiers"),
+        (TRADE_BASES | CLIENT_BASES, frozenset({"absolute"})),
     ),
 }
 """For which bases and which ways of sharing a field is shown; None: for all."""
@@ -102,6 +118,7 @@ LABELS = {
     "funded_by": "Who pays it",
     "same_rank_percent": "Percent to the same rank above",
     "cumulative": "Add the ranks up",
+    "bonus_for": "The bonus is for",
     "pays_close_by": "Pay trades closed by an opposite one",
     "hedged_once": "Pay hedged volume once",
     "uses_credit_coefficient": "Leave out the part of credit",
@@ -144,6 +161,9 @@ HELP = {
     "currency": "Of an amount; leave it empty for shares and points.",
     "tiers": "From which measure on another rate holds.",
     "rank": "A rank of this version; empty: every rank.",
+    "bonus_for": "By what the months earn: a rank given by hand has no bonus. A month decided otherwise later is corrected.",
+    "funded_by": "Those below give it up from what they are paid, in their currency. Of what is settled by the period only "
+    "what is left after their losses, the nearest one above first, and at most all of it.",
 }
 
 

@@ -143,6 +143,7 @@ class NewRuleSerializer(StrictSerializer):
     override_of = _choice("override_of")
     funded_by = _choice("funded_by")
     same_rank_percent = _bound()
+    bonus_for = _choice("bonus_for")
     spread_sides = _choice("spread_sides")
     spread_cap_points = _bound()
     average_spread_points = _bound()

@@ -254,11 +254,11 @@ _BASIS = "(ARRAY['per_lot', 'points', 'per_lot', 'client_profit_share'])[1 + ver
 _RULES = f"""
 INSERT INTO ib_planrule
     (component, basis, distribution, country, campaign, dimension, dimension_value, rank, cumulative, override_of,
-     funded_by, spread_sides, side, only_profitable, pays_close_by, hedged_once, pays_negative_balance,
+     funded_by, bonus_for, spread_sides, side, only_profitable, pays_close_by, hedged_once, pays_negative_balance,
      uses_credit_coefficient, tier_measure, tier_mode, tier_window, tier_scope,
      version_id, position, symbol_group_id, level, rate, currency)
-SELECT 'main', {_BASIS}, 'absolute', '', '', '', '', '', false, '', '', '', '', false, true, false, true, false, '', '',
-       '', '', version.id, row_number() OVER (PARTITION BY version.id ORDER BY symbol_group.id NULLS LAST, level),
+SELECT 'main', {_BASIS}, 'absolute', '', '', '', '', '', false, '', '', '', '', '', false, true, false, true, false, '',
+       '', '', '', version.id, row_number() OVER (PARTITION BY version.id ORDER BY symbol_group.id NULLS LAST, level),
        symbol_group.id, level,
        round(((8 - level) * (0.5 + {SCHEMA}.chance(version.id * 1000 + coalesce(symbol_group.id, 0) * 10 + level, 31)))::numeric, 2),
        CASE WHEN {_BASIS} = 'per_lot' THEN {CURRENCIES.format("version.plan_id")} ELSE '' END

@@ -1,7 +1,7 @@
 """The guard of a plan in SQL: all payouts of a trade together stay below a share of its revenue (`ib.rules.guard`).
 
-Only a card with a guarded plan asks for it. What is valued in the order of trades is not in the sum: a guarded version has
-no such rules.
+Only a card with a guarded plan asks for it. What stands for itself goes first; what is valued in the order of trades shares
+what that leaves of the revenue.
 """
 
 # ruff: noqa: S608 -- the SQL is built from constants of the engine
@@ -29,13 +29,9 @@ REVENUE_JOINS = """
 """
 
 
-def guarded(select: str) -> str:
-    """A target's select, cut down where a trade would pay more than the narrowest guard of the plans that pay it."""
+def _bounded(select: str) -> str:
+    """A target's rows with what the narrowest guard of the plans that pay the trade leaves each of them (`guard_left`)."""
     return f"""
-    SELECT partner_id, trade_id, part, day, card_entry_id, rule_id, level, path, quantity, factor, rate, rate_currency,
-           tier_before, coalesce(guard_left, cap_left) AS cap_left, fx_rate, fx_date, currency,
-           least(target, guard_left) AS target
-    FROM (
         SELECT shared.*, CASE
             WHEN share IS NULL OR unknown > 0 THEN NULL
             WHEN without > 0 THEN CASE WHEN target > 0 THEN 0 END
@@ -50,5 +46,35 @@ def guarded(select: str) -> str:
             FROM ({select}) AS valued
             WINDOW same_trade AS (PARTITION BY valued.trade_id)
         ) AS shared
-    ) AS bounded
+    """
+
+
+def guarded(select: str, *, apart: bool = False) -> str:
+    """A target's select, cut down where a trade would pay more than the narrowest guard of the plans that pay it.
+
+    *apart*: the select also has the entries that are valued in the trades' order (`is_ordered`), with a target of zero:
+    their guards bind here too, and what is left is theirs (`rooms`).
+    """
+    return f"""
+    SELECT partner_id, trade_id, part, day, card_entry_id, rule_id, level, path, quantity, factor, rate, rate_currency,
+           tier_before, coalesce(guard_left, cap_left) AS cap_left, fx_rate, fx_date, currency,
+           least(target, guard_left) AS target
+    FROM ({_bounded(select)}) AS bounded
+    {"WHERE NOT is_ordered" if apart else ""}
+    """
+
+
+def rooms(select: str) -> str:
+    """For every guarded entry that is valued in the trades' order: (trade, partner, part, share in percent, which part of the
+    revenue the other lines of the trade took, the revenue in the reward's money or NULL where it is not known)."""
+    return f"""
+    SELECT trade_id, partner_id, part, share, taken, CASE WHEN unknown = 0 THEN revenue END
+    FROM (
+        SELECT bounded.*, sum(CASE WHEN is_ordered THEN 0 ELSE
+                   round(round(least(target, guard_left), {PRECISION}) / nullif(revenue, 0), {RATIO_DECIMALS}) END)
+                   OVER (PARTITION BY trade_id) AS taken
+        FROM ({_bounded(select)}) AS bounded
+    ) AS kept
+    WHERE is_ordered AND share IS NOT NULL
+    ORDER BY trade_id, partner_id, part
     """

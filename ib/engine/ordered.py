@@ -17,9 +17,20 @@ from django.db import connection
 
 from backoffice.kernel.currency import Currency
 from ib.engine.card.building import CardFacts
-from ib.engine.fx import RATE_DECIMALS
+from ib.engine.fx import FX_TABLE, RATE_DECIMALS
 from ib.engine.period_facts import PLACED
-from ib.engine.target import CONVERSION, RATE_CARD, STAGE_TWO, Scope, compared, measured_select, parameters_of
+from ib.engine.target import (
+    CONVERSION,
+    RATE_CARD,
+    STAGE_TWO,
+    Scope,
+    compared,
+    measured_select,
+    parameters_of,
+    scope_of_trades,
+    target_select,
+)
+from ib.models import TradePeriodMark
 from ib.rules.amounts import Rounding
 from ib.rules.ordered import OrderedTrade, Valued
 from platform_ops.selectors.rates import crossed_rates_select
@@ -41,6 +52,10 @@ class Candidate:
     rate_currency: str
     fx_date: date | None
     currency: str
+
+
+GUARD = "guard"
+"""The cause of a mark that comes of another partner's month."""
 
 
 def next_month(period: date) -> date:
@@ -163,6 +178,40 @@ def _candidate(row: tuple[Any, ...]) -> Candidate:
         currency=row[18],
         rule_id=row[9],
         fx_date=row[24],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a guard leaves of a trade to an entry that is valued in the trades' order: at most `share` percent of the revenue,
+    of which the other lines took the part `taken`. `revenue` is in the reward's money, None where it is not known."""
+
+    trade_id: int
+    partner_id: int
+    part: int
+    share: Decimal
+    taken: Decimal
+    revenue: Decimal | None
+
+
+def rooms_of(*, trades: dict[int, date], facts: CardFacts, card: str = RATE_CARD) -> list[Room]:
+    """What guards leave of these trades (with their days), for everybody whom entries in the trades' order pay."""
+    if not trades or not facts.has("guard"):
+        return []
+    scope = scope_of_trades(trade_ids=sorted(trades), days=sorted(set(trades.values())))
+    sql = f"WITH {FX_TABLE} SELECT * FROM ({target_select(scope, facts, card=card, is_room=True)}) AS room"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters_of(scope, facts))
+        return [
+            Room(trade_id, partner_id, part, share, taken or Decimal(0), revenue)
+            for trade_id, partner_id, part, share, taken, revenue in cursor.fetchall()
+        ]
+
+
+def mark_company(*, partner_ids: Iterable[int], period: date) -> None:
+    """Marks whoever shares guarded trades with a partner whose month was valued. Such a mark alone marks nobody further."""
+    TradePeriodMark.objects.bulk_create(
+        [TradePeriodMark(partner_id=partner_id, period=period, cause=GUARD) for partner_id in sorted(partner_ids)]
     )
 
 

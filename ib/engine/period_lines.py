@@ -145,14 +145,14 @@ WITH RECURSIVE taken AS (
     SELECT coalesce(taken.partner_id, referral.partner_id) AS partner_id, taken.day, taken.source
     FROM taken LEFT JOIN ib_clientreferral AS referral ON referral.client_id = taken.client_id
 ), first AS (
-    SELECT partner_id, min(day) AS day, min(source) AS source FROM touched WHERE partner_id IS NOT NULL GROUP BY 1
+    SELECT partner_id, min(day) AS day, {source} AS source FROM touched WHERE partner_id IS NOT NULL GROUP BY 1
 ), upwards AS (
     SELECT partner_id, day, source FROM first
     UNION
     SELECT edge.parent_id, upwards.day, upwards.source
     FROM upwards JOIN ib_partneredge AS edge ON edge.child_id = upwards.partner_id
 ), due AS (
-    SELECT partner_id, min(day) AS day, min(source) AS source FROM upwards GROUP BY partner_id
+    SELECT partner_id, min(day) AS day, {source} AS source FROM upwards GROUP BY partner_id
 )
 INSERT INTO ib_periodmark (source, partner_id, day, is_spread)
 SELECT due.source, due.partner_id, due.day, true
@@ -171,6 +171,8 @@ WHERE EXISTS (
                 SELECT 1 FROM ib_partneredge AS edge WHERE edge.parent_id = due.partner_id)))
 RETURNING id, partner_id
 """
+# What speaks of the set-up is not lost behind what clients did: more follows from it.
+_SPREAD = _SPREAD.format(source="coalesce(min(source) FILTER (WHERE source LIKE 'ib\\_%%'), min(source))")
 
 
 def spread_marks(*, bases: Iterable[str], limit: int) -> list[tuple[int, int]]:
@@ -191,6 +193,26 @@ WITH RECURSIVE below AS (
 )
 SELECT partner_id, depth FROM below ORDER BY depth, partner_id
 """
+
+
+_ABOVE = """
+WITH RECURSIVE above AS (
+    SELECT edge.parent_id AS partner_id, 1 AS depth, ARRAY[%(partner)s::bigint, edge.parent_id] AS path
+    FROM ib_partneredge AS edge WHERE edge.child_id = %(partner)s AND edge.validity @> %(at)s::timestamptz
+    UNION ALL
+    SELECT edge.parent_id, above.depth + 1, above.path || edge.parent_id
+    FROM above JOIN ib_partneredge AS edge ON edge.child_id = above.partner_id
+    WHERE edge.validity @> %(at)s::timestamptz AND edge.parent_id <> ALL(above.path) AND above.depth < %(depth)s
+)
+SELECT partner_id, depth FROM above ORDER BY depth
+"""
+
+
+def partners_above(*, partner_id: int, at: datetime) -> list[tuple[int, int]]:
+    """(partner, how far above) of those who stood above a partner at a moment, the nearest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ABOVE, {"partner": partner_id, "at": at, "depth": MAXIMUM_DEPTH})
+        return list(cursor.fetchall())
 
 
 def partners_below(*, partner_id: int, at: datetime, direct: bool = False) -> list[int]:

@@ -180,11 +180,16 @@ def measured_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, st
     """
 
 
-def target_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, stage: str = STAGE_ONE) -> str:
+def target_select(
+    scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, stage: str = STAGE_ONE, is_room: bool = False
+) -> str:
     """The target of every (trade, partner, part) of the scope; the statement must define `fx` (see `FX_TABLE`).
 
-    What is excluded has no target.
+    What is excluded has no target. *is_room*: what guards leave to what is valued in the trades' order (`guard.rooms`).
     """
+    # Guards of what is valued in the trades' order bind the other lines of a trade too.
+    is_spanned = _is_spanned(facts, stage)
+    stage = BOTH if is_spanned else stage
     whole, facts = facts, _of_stage(facts, stage)
     product = "measured.quantity * measured.rate"
     if facts.has("weights", "news", "credit"):
@@ -201,6 +206,9 @@ def target_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, stag
     of_guard, columns, joins = "", "", ""
     if facts.has("guard"):
         of_guard, columns, joins = guard.COLUMNS, guard.REVENUE_COLUMNS, guard.REVENUE_JOINS
+    if is_spanned:
+        target = f"CASE WHEN measured.needs_period THEN 0 ELSE {target} END"
+        columns += ", measured.needs_period AS is_ordered"
     select = f"""
     SELECT measured.beneficiary_id AS partner_id, measured.trade_id, measured.part, measured.business_day AS day,
            measured.card_entry_id, measured.rule_id, measured.level, measured.path, measured.quantity, measured.factor,
@@ -210,7 +218,13 @@ def target_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, stag
     JOIN fx {CONVERSION}{joins}
     {excluded}
     """
-    return guard.guarded(select) if facts.has("guard") else select
+    if is_room:
+        return guard.rooms(select)
+    return guard.guarded(select, apart=is_spanned) if facts.has("guard") else select
+
+
+def _is_spanned(facts: CardFacts, stage: str) -> bool:
+    return stage == STAGE_ONE and facts.has("guard") and facts.has("periods")
 
 
 SHARE_LIST = ", ".join(f"'{basis}'" for basis in sorted(SHARES))

@@ -79,6 +79,8 @@ class PeriodLineKind(models.TextChoices):
     NET_REVENUE = "net_revenue", "Share of net revenue"
     OVERRIDE = "override", "Override on partners below"
     CARRY_OVER = "carry_over", "Losses carried"
+    RANK_BONUS = "rank_bonus", "Bonus for a rank"
+    OVERRIDE_PAID = "override_paid", "Given to a partner above"
     CLAWBACK = "clawback", "Taken back"
 
 
@@ -143,6 +145,9 @@ class PeriodLine(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind="clawback") | Q(cause_event__isnull=False, target__lte=0),
                 name="ib_periodline_clawback_has_cause",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="override_paid") | Q(target__lte=0), name="ib_periodline_given_is_not_positive"
             ),
         ]
         indexes = [

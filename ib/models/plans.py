@@ -179,6 +179,7 @@ class Basis(models.TextChoices):
     NET_REVENUE_SHARE = "net_revenue_share", "Share of net revenue"
     CPA = "cpa", "Reward for a client"
     PER_ACTIVE_CLIENT = "per_active_client", "Amount per active client"
+    RANK_BONUS = "rank_bonus", "Bonus for a rank"
 
 
 class Distribution(models.TextChoices):
@@ -211,6 +212,10 @@ class PlanRule(models.Model):
     class FundedBy(models.TextChoices):
         BROKER = "broker", "The broker"
         DOWNLINE = "downline", "Those below"
+
+    class BonusFor(models.TextChoices):
+        REACHED = "reached", "Reaching it, once"
+        KEPT = "kept", "Each month that earns or keeps it"
 
     class SpreadSides(models.TextChoices):
         ENTRY = "entry", "At the opening"
@@ -264,6 +269,8 @@ class PlanRule(models.Model):
     override_of = models.CharField(max_length=6, choices=OverrideOf.choices, blank=True, default="")
     funded_by = models.CharField(max_length=8, choices=FundedBy.choices, blank=True, default="")
     same_rank_percent = models.DecimalField(max_digits=7, decimal_places=4, null=True, blank=True)
+
+    bonus_for = models.CharField(max_length=7, choices=BonusFor.choices, blank=True, default="")
 
     spread_sides = models.CharField(max_length=9, choices=SpreadSides.choices, blank=True, default="")
     spread_cap_points = AmountField(null=True, blank=True)

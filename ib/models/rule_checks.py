@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import CheckConstraint, Q
 
-AMOUNTS = ["per_lot", "cpa", "per_active_client"]
+AMOUNTS = ["per_lot", "cpa", "per_active_client", "rank_bonus"]
 """Bases whose rate is an amount in a stated currency; the others take the currency of what they measure."""
 BY_TRADE = [
     "per_lot",
@@ -81,8 +81,38 @@ RULE_CHECKS = [
     ),
     CheckConstraint(
         condition=Q(basis__in=BY_TRADE)
-        | Q(distribution__in=["absolute", "override"], rank="", same_rank_percent__isnull=True),
+        | Q(basis="rank_bonus", distribution="absolute")
+        | Q(distribution__in=["absolute", "override"], rank="", same_rank_percent__isnull=True)
+        & ~Q(basis="rank_bonus"),
         name="ib_planrule_period_distribution",
+    ),
+    # A bonus is for a rank of the partner, whatever the clients traded; nothing else is.
+    CheckConstraint(
+        condition=~Q(basis="rank_bonus") & Q(bonus_for="") | Q(basis="rank_bonus") & ~Q(bonus_for="") & ~Q(rank=""),
+        name="ib_planrule_bonus_whole",
+    ),
+    CheckConstraint(
+        condition=~Q(basis="rank_bonus")
+        | _empty(
+            "symbol",
+            "symbol_group",
+            "account_group",
+            "account_type",
+            "level",
+            "minimum_deposit",
+            "minimum_lots_total",
+            "minimum_revenue",
+            "minimum_active_clients",
+            "base_cap",
+            "minimum_amount",
+        )
+        & Q(country="", campaign="", dimension="", tier_measure=""),
+        name="ib_planrule_bonus_selects_nobody",
+    ),
+    # Those below cannot give more than they have.
+    CheckConstraint(
+        condition=~Q(funded_by="downline") | Q(basis__in=BY_TRADE) | Q(rate__lte=100),
+        name="ib_planrule_downline_has_enough",
     ),
     CheckConstraint(
         condition=Q(spread_sides="") | Q(basis__in=["spread_share", "net_revenue_share", "cpa", "per_active_client"]),

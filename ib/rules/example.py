@@ -25,7 +25,7 @@ from ib.rules.amounts import (
     spread_money,
 )
 from ib.rules.explaining import explain
-from ib.rules.guard import Payout, parts_of_share
+from ib.rules.guard import Payout, part_of_revenue, parts_of_share
 from ib.rules.ordered import Measures, OrderedTerms, OrderedTrade, Valued, value_in_order
 from ib.rules.rates import Earning, Node, TradeClass, chain_rates, lost_rules
 from ib.rules.sentences import sentence
@@ -338,10 +338,18 @@ def _guard(found: Sequence[_Valued], trade: ExampleTrade, fx: Fx) -> None:
     guards = [item.money.guard for item in paid if item.money.guard is not None]
     if not guards:
         return
-    payouts = [Payout(item.amount, _revenue(trade, item.money.currency, fx), item.money.decimals) for item in paid]
-    for item, left in zip(paid, parts_of_share(payouts, min(guards)), strict=True):
-        if left is not None:
-            item.cap_left, item.amount, item.is_cut = left, min(item.amount, left), True
+    taken = ZERO
+    for group in (
+        [item for item in paid if not item.earning.terms.needs_period],
+        [item for item in paid if item.earning.terms.needs_period],
+    ):
+        payouts = [Payout(item.amount, _revenue(trade, item.money.currency, fx), item.money.decimals) for item in group]
+        for item, left in zip(group, parts_of_share(payouts, min(guards), taken=taken), strict=True):
+            if left is not None:
+                item.cap_left, item.amount, item.is_cut = left, min(item.amount, left), True
+        taken = sum(
+            (part_of_revenue(item.amount, payout.revenue) for item, payout in zip(group, payouts, strict=True)), taken
+        )
 
 
 def _total_percent(found: Sequence[_Valued], trade: ExampleTrade, fx: Fx) -> Decimal | None:

@@ -26,8 +26,12 @@ class Payout:
     digits: int
 
 
-def parts_of_share(payouts: Sequence[Payout], share: Decimal) -> list[Decimal | None]:
-    """What is left for each line by a guard of so many percent; None for all where the lines keep what they have."""
+def parts_of_share(payouts: Sequence[Payout], share: Decimal, *, taken: Decimal = ZERO) -> list[Decimal | None]:
+    """What is left for each line by a guard of so many percent; None for all where the lines keep what they have.
+
+    *taken* is the part of the revenue that other lines of the trade have already: those that stand for themselves go before
+    those that are valued in the trades' order.
+    """
     untouched: list[Decimal | None] = [None] * len(payouts)
     if any(item.revenue is None for item in payouts):
         return untouched
@@ -36,11 +40,16 @@ def parts_of_share(payouts: Sequence[Payout], share: Decimal) -> list[Decimal | 
     ratio = ZERO
     for item in payouts:
         assert item.revenue is not None, "looked at above"
-        ratio = EXACT.add(ratio, round_decimal(divide(item.amount, item.revenue), RATIO_DECIMALS))
-    limit = EXACT.multiply(share, Decimal("0.01"))
+        ratio = EXACT.add(ratio, part_of_revenue(item.amount, item.revenue))
+    limit = max(EXACT.subtract(EXACT.multiply(share, Decimal("0.01")), taken), ZERO)
     if ratio <= limit:
         return untouched
     return [_part(item, limit, ratio) for item in payouts]
+
+
+def part_of_revenue(amount: Decimal, revenue: Decimal | None) -> Decimal:
+    """Which part of a trade's revenue an amount is; zero where there is none."""
+    return round_decimal(divide(amount, revenue), RATIO_DECIMALS) if revenue else ZERO
 
 
 def _part(item: Payout, limit: Decimal, ratio: Decimal) -> Decimal:

@@ -92,14 +92,27 @@ class PeriodFacts:
 
 def value(facts: PeriodFacts) -> Decimal:
     """The line's target: rounded once, to the plan's decimals."""
-    if facts.kind in {LineKind.CPA, LineKind.ACTIVE_CLIENT}:
+    if facts.kind in _AMOUNTS:
         return facts.money.rounded(EXACT.multiply(facts.rate or ZERO, facts.fx_rate))
     if facts.kind is LineKind.NET_REVENUE:
         share = _share(facts)
         return facts.money.rounded(share.amount if share else ZERO)
     if facts.kind is LineKind.OVERRIDE:
-        return facts.money.rounded(percent(facts.quantity, facts.rate or ZERO))
+        return _part_of_those_below(facts)
+    if facts.kind is LineKind.OVERRIDE_PAID:
+        return -_part_of_those_below(facts)
     return facts.money.rounded(sum((part.amount for part in facts.parts), ZERO))
+
+
+_AMOUNTS = frozenset({LineKind.CPA, LineKind.ACTIVE_CLIENT, LineKind.RANK_BONUS})
+"""Lines of an amount that the rule states."""
+_OVERRIDES = frozenset({LineKind.OVERRIDE, LineKind.OVERRIDE_PAID})
+
+
+def _part_of_those_below(facts: PeriodFacts) -> Decimal:
+    """An override: percent of what was earned below. Where those below pay it, `measure` is what was left to be given."""
+    wanted = facts.money.rounded(percent(facts.quantity, facts.rate or ZERO))
+    return wanted if facts.measure is None else min(wanted, max(facts.measure, ZERO))
 
 
 def _share(facts: PeriodFacts) -> Share | None:
@@ -197,6 +210,8 @@ def _period_step(facts: PeriodFacts, words: LineWords) -> ExplainedStep:
         LineKind.NET_REVENUE: f"Net revenue of the period {span} with the clients of {words.partner}"
         f"{_at_level(facts.level)}.",
         LineKind.OVERRIDE: f"What partners below {words.partner} earned in the period {span}.",
+        LineKind.RANK_BONUS: f"The month {facts.period:%B %Y} earned or kept the rank of {words.partner}.",
+        LineKind.OVERRIDE_PAID: f"What {words.partner} gives of the period {span} to {words.subject or 'a partner above'}.",
         LineKind.CARRY_OVER: f"Losses carried at the end of the period {span}.",
         LineKind.CLAWBACK: f"{words.cause}: what {words.partner} had earned with {words.subject} is taken back.",
     }
@@ -231,7 +246,7 @@ def _part_steps(facts: PeriodFacts, words: LineWords) -> list[ExplainedStep]:
 
 
 def _value_steps(facts: PeriodFacts) -> list[ExplainedStep]:
-    if facts.kind in {LineKind.CPA, LineKind.ACTIVE_CLIENT}:
+    if facts.kind in _AMOUNTS:
         if facts.rate is None:
             return [ExplainedStep("No rule pays any more", "Since the change, nothing is due for this.")]
         steps = [ExplainedStep("The amount", "By the rule.", f"{_figure(facts.rate)} {facts.rate_currency}")]
@@ -247,14 +262,27 @@ def _value_steps(facts: PeriodFacts) -> list[ExplainedStep]:
         return steps
     if facts.kind is LineKind.NET_REVENUE:
         return _share_steps(facts)
-    if facts.kind is LineKind.OVERRIDE:
-        text = f"{_figure(facts.rate or ZERO)} % of {_money(facts.quantity, facts, exact=True)}"
-        return [
-            ExplainedStep("The share", text, _money(percent(facts.quantity, facts.rate or ZERO), facts, exact=True))
-        ]
+    if facts.kind in _OVERRIDES:
+        return _override_steps(facts)
     if facts.kind is LineKind.CARRY_OVER:
         return _balance_steps(facts)
     return []
+
+
+def _override_steps(facts: PeriodFacts) -> list[ExplainedStep]:
+    wanted = percent(facts.quantity, facts.rate or ZERO)
+    text = f"{_figure(facts.rate or ZERO)} % of {_money(facts.quantity, facts, exact=True)}"
+    steps = [ExplainedStep("The share", text, _money(wanted, facts, exact=True))]
+    if facts.measure is not None:
+        whose = "the payer" if facts.kind is LineKind.OVERRIDE else "this partner"
+        steps.append(
+            ExplainedStep(
+                "Who pays it",
+                f"It is taken from {whose}, cent for cent, after losses and after what others in between took; "
+                f"{_money(facts.measure, facts, exact=True)} was left.",
+            )
+        )
+    return steps
 
 
 def _share_steps(facts: PeriodFacts) -> list[ExplainedStep]:

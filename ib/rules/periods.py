@@ -31,6 +31,8 @@ class LineKind(StrEnum):
     OVERRIDE = "override"
     CARRY_OVER = "carry_over"
     CLAWBACK = "clawback"
+    RANK_BONUS = "rank_bonus"
+    OVERRIDE_PAID = "override_paid"
 
 
 class PartCode(StrEnum):
@@ -559,6 +561,26 @@ def taken_back(by_day: dict[date, Decimal], shares: dict[date, Decimal]) -> Deci
 def revenue_taken_back(base: Decimal, effective_rate: Decimal) -> Decimal:
     """What a share of revenue had paid for a client: nothing, if the client brought a loss."""
     return percent(base, effective_rate) if base > 0 and effective_rate > 0 else ZERO
+
+
+# ------------------------------------------------------------------------------------------------- bonuses for ranks
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedMonth:
+    """A month whose decision stands: the rank that it leads to by what was reached; empty for none."""
+
+    period: date
+    rank: str
+
+
+def bonus_months(months: Sequence[DecidedMonth], *, rank: str, once: bool) -> list[date]:
+    """The months for which a rank's bonus is due: every one that leads to it, or only the first one ever.
+
+    Who loses the rank and reaches it again has had the bonus for reaching it.
+    """
+    found = sorted(month.period for month in months if month.rank == rank)
+    return found[:1] if once else found
 
 
 # ------------------------------------------------------------------------------------- bonus as a share of net deposits

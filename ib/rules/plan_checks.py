@@ -68,7 +68,7 @@ class Checked:
     maximum_share: Decimal | None = None
     highest_tiers: Mapping[int, Decimal] = field(default_factory=dict)
     by_hand_only: tuple[str, ...] = ()
-    needs_order: tuple[int, ...] = ()
+    lifetime_caps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +239,18 @@ def _guard(checked: Checked, typical: Mapping[int, TypicalLot]) -> Iterator[Find
     share = checked.maximum_share
     if share is None:
         return
-    for rule_id in checked.needs_order:
+    for rule_id in checked.lifetime_caps:
         text = (
-            f"“{checked.sentences[rule_id]}” is valued in the order of trades, where the guard of {plain(share)} % does not"
-            " reach: leave out the guard, or the tiers and caps by client or period."
+            f"“{checked.sentences[rule_id]}” counts what a client was ever paid for, and the guard of {plain(share)} % would"
+            " change that afterwards, month after month: leave out the guard or the cap for ever."
         )
-        yield Finding("guard_without_effect", text, True, (rule_id,))
+        yield Finding("guard_and_lifetime_cap", text, True, (rule_id,))
+    if not checked.version.rules:
+        text = (
+            f"The guard of {plain(share)} % bounds what a trade pays, and no rule here pays by the trade: leave it out."
+        )
+        yield Finding("guard_without_trades", text, True)
+        return
     for case in worst_cases(checked, typical):
         words = ", ".join(case.unbounded)
         if case.unbounded:

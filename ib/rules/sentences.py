@@ -20,7 +20,15 @@ AMOUNTS = {
     "notional_per_million": "per million of turnover",
     "cpa": "for a client",
     "per_active_client": "per active client",
+    "rank_bonus": "as a bonus",
 }
+OVERRIDDEN = {
+    "net_revenue_share": "the net revenue shares",
+    "cpa": "the rewards for clients",
+    "per_active_client": "the amounts for active clients",
+}
+"""What an override by the period is a part of; by the trade it is the commission."""
+BONUS_FOR = {"reached": "once, for reaching it", "kept": "for each month that earns or keeps it"}
 DISTRIBUTIONS = {
     "difference": "as the difference to those below",
     "allocation": "as a part of the rate of the partner above",
@@ -60,16 +68,17 @@ def promise(rule: Any, *, tiers: Sequence[Any] = ()) -> str:
 
 def _rest(rule: Any, tiers: Sequence[Any]) -> list[str]:
     words = [DISTRIBUTIONS[rule.distribution]] if rule.distribution in DISTRIBUTIONS else []
+    words += [BONUS_FOR[rule.bonus_for]] if rule.bonus_for in BONUS_FOR else []
     words += _conditions(rule) + _qualification(rule) + _caps(rule) + _tiers(rule, tiers)
     return [word for word in words if word]
 
 
 def _how_much(rule: Any) -> str:
     rate = plain(rule.rate)
-    if rule.distribution == "override" and rule.basis not in {"cpa", "per_active_client"}:
+    if rule.distribution == "override":
         whose = "everybody below" if rule.override_of == "all" else "the next one below"
         funds = ", taken from them" if rule.funded_by == "downline" else ""
-        return f"{rate} % of the commission of {whose}{funds}"
+        return f"{rate} % of {OVERRIDDEN.get(rule.basis, 'the commission')} of {whose}{funds}"
     if rule.distribution == "allocation":
         return f"{rate} % of the rate"
     if rule.basis in MEASURES:
@@ -95,7 +104,7 @@ def _on_what(rule: Any) -> str:
         where = f"on {rule.symbol}"
     else:
         where = f"on {rule.symbol_group}" if rule.symbol_group is not None else "on all symbols"
-    if rule.basis in {"cpa", "per_active_client"}:
+    if rule.basis in {"cpa", "per_active_client", "rank_bonus"}:
         where = "" if rule.symbol is None and rule.symbol_group is None else where
     limits = [
         f"accounts in {rule.account_group}" if rule.account_group is not None else "",
@@ -108,6 +117,8 @@ def _on_what(rule: Any) -> str:
 
 
 def _to_whom(rule: Any) -> str:
+    if rule.basis == "rank_bonus":
+        return f"to partners of rank {rule.rank}"
     rank = f" of rank {rule.rank}" if rule.rank else ""
     return f"to {f'level {rule.level}' if rule.level is not None else 'every level'}{rank}"
 
@@ -188,6 +199,7 @@ TERM_FIELDS = [
     "override_of",
     "funded_by",
     "same_rank_percent",
+    "bonus_for",
     "spread_sides",
     "spread_cap_points",
     "average_spread_points",

@@ -19,8 +19,11 @@ HIGHEST_BOUND = Decimal(10) ** 15
 DEEPEST_LEVEL = 100
 MAXIMUM_TIERS = 50
 
-AMOUNTS = frozenset({"per_lot", "cpa", "per_active_client"})
-PERIOD_BASES = frozenset({"net_revenue_share", "cpa", "per_active_client"})
+RANK_BONUS = "rank_bonus"
+AMOUNTS = frozenset({"per_lot", "cpa", "per_active_client", RANK_BONUS})
+CLIENT_BASES = frozenset({"net_revenue_share", "cpa", "per_active_client"})
+"""What clients brought in a period."""
+PERIOD_BASES = CLIENT_BASES | {RANK_BONUS}
 SHARE_BASES = frozenset(
     {"spread_share", "markup_share", "platform_commission_share", "client_profit_share", "net_revenue_share"}
 )
@@ -30,6 +33,7 @@ CHOICES: dict[str, frozenset[str]] = {
     "distribution": frozenset({"absolute", "difference", "allocation", "pass_up", "override"}),
     "override_of": frozenset({"", "direct", "all"}),
     "funded_by": frozenset({"", "broker", "downline"}),
+    "bonus_for": frozenset({"", "reached", "kept"}),
     "spread_sides": frozenset({"", "entry", "half_half"}),
     "side": frozenset({"", "buy", "sell"}),
     "tier_measure": frozenset({"", "lots", "notional", "revenue", "active_clients", "deposits"}),
@@ -77,6 +81,18 @@ OF_PERIODS = [
     "base_cap",
     "minimum_amount",
 ]
+OF_CLIENTS = [
+    "symbol_id",
+    "symbol_group_id",
+    "account_group_id",
+    "account_type_id",
+    "country",
+    "campaign",
+    "dimension",
+    "level",
+    "tier_measure",
+]
+"""What a bonus for a rank, which is the partner's own, cannot be chosen by."""
 OF_CPA = ("window_hours", "qualify_days", "clawback_days")
 
 
@@ -94,7 +110,7 @@ def check_terms(terms: RuleTerms) -> None:
 
 def _check_rate(terms: RuleTerms) -> None:
     rate = exact_decimal(terms.rate, field="rate")
-    is_percent = terms.distribution in {"allocation", "override"} and terms.basis not in {"cpa", "per_active_client"}
+    is_percent = terms.distribution in {"allocation", "override"}
     highest = HIGHEST_SHARE if is_percent or terms.basis in SHARE_BASES else HIGHEST_RATE
     highest = Decimal(100) if terms.distribution == "allocation" else highest
     if not 0 <= rate <= highest or rate != round(rate, AMOUNT_DECIMALS):
@@ -102,7 +118,7 @@ def _check_rate(terms: RuleTerms) -> None:
     needs_currency = terms.basis in AMOUNTS and not is_percent
     if needs_currency:
         Currency.of(terms.currency)
-    elif terms.currency:
+    elif terms.currency and not (terms.distribution == "override" and terms.basis in AMOUNTS):
         _refuse("currency", terms.currency, "It has the currency of what it measures; leave this empty.")
 
 
@@ -130,10 +146,31 @@ def _check_distribution(terms: RuleTerms) -> None:
         _refuse("same_rank_percent", terms.same_rank_percent, "Percent, above 0 and up to 100, of a difference.")
     if terms.basis in PERIOD_BASES and terms.distribution not in {"absolute", "override"}:
         _refuse("distribution", terms.distribution, "What is settled by the period is paid in full or as an override.")
-    if terms.basis in PERIOD_BASES and terms.funded_by == "downline":
-        _refuse("funded_by", terms.funded_by, "What is earned by the period is overridden at the broker's expense.")
-    if terms.basis in PERIOD_BASES and terms.rank:
-        _refuse("rank", terms.rank, "Ranks share what is settled by the trade.")
+    if terms.basis in PERIOD_BASES and terms.funded_by == "downline" and terms.rate > 100:
+        _refuse("rate", terms.rate, "Those below cannot give more than they have: at most 100 percent.")
+    if terms.basis in CLIENT_BASES and terms.rank:
+        _refuse("rank", terms.rank, "Ranks share what is settled by the trade, or have a bonus.")
+    _check_bonus(terms)
+
+
+def _check_bonus(terms: RuleTerms) -> None:
+    if terms.basis != RANK_BONUS:
+        if terms.bonus_for:
+            _refuse("bonus_for", terms.bonus_for, "Only a bonus for a rank has this.")
+        return
+    if terms.distribution != "absolute":
+        _refuse(
+            "distribution", terms.distribution, "A bonus for a rank is paid in full; nobody above has a part of it."
+        )
+    if not terms.rank:
+        _refuse("rank", terms.rank, "Say for which rank the bonus is.")
+    if not terms.bonus_for:
+        _refuse(
+            "bonus_for", terms.bonus_for, "Say whether reaching the rank is paid once, or each month that keeps it."
+        )
+    for field in OF_CLIENTS:
+        if getattr(terms, field) not in (None, ""):
+            _refuse(field.removesuffix("_id"), getattr(terms, field), "A rank is the partner's own: leave this empty.")
 
 
 def _check_conditions(terms: RuleTerms) -> None:
@@ -145,9 +182,13 @@ def _check_conditions(terms: RuleTerms) -> None:
         terms.spread_cap_points is not None or terms.average_spread_points is not None
     ):
         _refuse("spread_cap_points", terms.spread_cap_points, "Only a share of the spread has this.")
-    if terms.spread_sides and terms.basis not in PERIOD_BASES | {"spread_share"}:
+    if terms.spread_sides and terms.basis not in CLIENT_BASES | {"spread_share"}:
         _refuse("spread_sides", terms.spread_sides, "Only a share of the spread has this.")
     foreign = OF_TRADES if terms.basis in PERIOD_BASES else OF_PERIODS
+    if terms.basis == RANK_BONUS:
+        for field in OF_PERIODS:
+            if getattr(terms, field) is not None:
+                _refuse(field, getattr(terms, field), "Only a rule about clients has this.")
     kind = "trade" if foreign is OF_TRADES else "period"
     for field in foreign:
         if getattr(terms, field) not in (None, "", False):

@@ -24,8 +24,9 @@ SELECT line.level, line.quantity, line.rate, line.rate_currency, line.fx_rate, l
        coalesce(card.rounding_stage, 'line') AS rounding_stage, card.reward_digits AS decimals,
        terms.rate AS card_rate, coalesce(card.weight, 1) AS weight, card.terms_rule_id, card.direct_partner_id,
        card.symbol_id, card.symbol_group_id, card.account_class_id,
-       coalesce(NOT card.needs_period AND (line.cap_left < terms.cap_per_order OR terms.cap_per_order IS NULL)
-                AND line.cap_left IS NOT NULL, false) AS is_share_of_revenue,
+       coalesce((line.cap_left < terms.cap_per_order OR terms.cap_per_order IS NULL) AND line.cap_left IS NOT NULL
+                AND coalesce(terms.cap_client_day, terms.cap_client_lifetime, terms.cap_partner_period) IS NULL,
+                false) AS is_share_of_revenue,
        coalesce((SELECT sum(earlier.amount) FROM ib_commissionline AS earlier
                  WHERE earlier.partner_id = line.partner_id AND earlier.trade_id = line.trade_id
                    AND earlier.day = line.day AND earlier.part = line.part AND earlier.seq < line.seq), 0) AS booked_before,

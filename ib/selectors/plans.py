@@ -17,7 +17,7 @@ from backoffice.kernel import clock
 from backoffice.kernel.decimals import EXACT, divide
 from backoffice.kernel.errors import MissingRate
 from ib.engine.card.chains import rules_of_version
-from ib.engine.card.snapshot import needs_period, rate_rule
+from ib.engine.card.snapshot import rate_rule
 from ib.engine.period_facts import rates
 from ib.models import PlanRule, PlanVersion
 from ib.rules import plain, rule_terms
@@ -91,6 +91,17 @@ def checks_of(version: PlanVersion) -> VersionCheck:
     return VersionCheck(
         tuple(check_version(checked, typical=typical)), tuple(worst_cases(checked, typical)), assumption
     )
+
+
+def unsound_in(version: PlanVersion) -> tuple[Finding, ...]:
+    """What stands in the way of a publication, whoever publishes. What trades brought in matters to a guard only."""
+    currency = version.reward_currency or "USD"
+    today = clock.today_business_day()
+    typical: Mapping[int, TypicalLot] = {}
+    if version.maximum_share_of_revenue is not None:
+        typical = typical_lots(entity_id=version.plan.entity_id, currency=currency, today=today)
+    found = check_version(_checked(version, currency, today), typical=typical)
+    return tuple(item for item in found if item.is_fatal)
 
 
 def compare_versions(*, actor: Actor, version_id: int, with_id: int | None = None) -> VersionDiff:
@@ -178,7 +189,7 @@ def _checked(version: PlanVersion, currency: str, today: date) -> Checked:
         by_hand_only=tuple(
             code for code, has in conditions.items() if not has and code not in lowest and any(conditions.values())
         ),
-        needs_order=tuple(rule.pk for rule in rows if rule.pk in ids and needs_period(rule)),
+        lifetime_caps=tuple(rule.pk for rule in rows if rule.cap_client_lifetime is not None),
     )
 
 

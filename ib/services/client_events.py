@@ -25,8 +25,11 @@ from backoffice.kernel.decimals import exact_decimal, round_decimal
 from backoffice.kernel.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound
 from ib.models import ClientEvent
 from ib.models.client_events import MONEY_KINDS, ClientEventKind
+from ib.services import ranks
 
 RECORD = "ib.record_client_events"
+OF_RANKS = frozenset({ClientEventKind.DEPOSIT, ClientEventKind.REFUND, ClientEventKind.CHARGEBACK})
+"""Facts that the figures of ranks rest on."""
 AHEAD = timedelta(minutes=10)
 """How far the clock of another system may be ahead of ours."""
 ACTOR = Actor.system("ib.client_events")
@@ -179,6 +182,13 @@ def _write(fact: ClientFact, *, client: models.Model, actor: Actor, reverses: Cl
             changes={"kind": fact.kind, "amount": str(fact.amount or ""), "currency": fact.currency},
             entity_id=stored.entity_id,
         )
+        if fact.kind in OF_RANKS:
+            told = "taken out" if reverses else "told late"
+            ranks.look_again_at_client(
+                client_id=stored.client_id,
+                day=stored.day,
+                cause=f"{stored.get_kind_display().lower()} of {stored.day} {told} (fact {stored.pk})",
+            )
     return stored
 
 

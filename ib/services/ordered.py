@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -24,13 +24,14 @@ from backoffice.kernel.ids import uuid7
 from ib.engine import booking, ordered
 from ib.engine.booking import pin_plan
 from ib.engine.card.building import CardFacts
-from ib.engine.ordered import Candidate, MeasuredTrade
+from ib.engine.ordered import GUARD, Candidate, MeasuredTrade, Room
 from ib.engine.period_facts import Scope as EventScope
 from ib.engine.period_facts import events_of, rates, revenue
 from ib.engine.target import RATE_CARD
 from ib.locks import lock_days, lock_ordered_trades
 from ib.models import PlanRule, RateCardVersion, SettlementBatch, TradePeriodMark
 from ib.rules.amounts import ZERO
+from ib.rules.guard import Payout, parts_of_share
 from ib.rules.ordered import Measures, OrderedTerms, Valued, value_in_order
 from ib.services import posting, quarantine
 from ib.services.card import facts_of_card
@@ -66,9 +67,14 @@ def value_month(*, partner_id: int, period: date, facts: CardFacts, card: str = 
 
 
 def value_months(
-    *, partner_ids: Sequence[int], period: date, facts: CardFacts, card: str = RATE_CARD
+    *,
+    partner_ids: Sequence[int],
+    period: date,
+    facts: CardFacts,
+    card: str = RATE_CARD,
+    is_guarded: bool = True,
 ) -> dict[int, Valuation]:
-    """`value_month` of several partners, whose trades are read at once."""
+    """`value_month` of several partners, whose trades are read at once; not *is_guarded*: before guards cut anything."""
     held = quarantine.held_trades(ordered.days_of_period(period))
     booking.pin_plan(WHOLE_MONTH * len(partner_ids), facts.of_stage(ordered=True))
     found = ordered.candidates(partner_ids=partner_ids, period=period, facts=facts, held=held, card=card)
@@ -76,10 +82,62 @@ def value_months(
     terms = _terms(
         {item.ordered.terms_rule_id for items in found.values() for item in items if item.ordered is not None}
     )
-    return {
+    valued = {
         partner_id: _value(partner_id, period, found.get(partner_id, []), terms)
         for partner_id in dict.fromkeys(partner_ids)
     }
+    return (
+        _within_guards(valued, period=period, facts=facts, card=card) if facts.has("guard") and is_guarded else valued
+    )
+
+
+def _within_guards(valued: dict[int, Valuation], *, period: date, facts: CardFacts, card: str) -> dict[int, Valuation]:
+    """The same, cut down where a trade would pay more than its guard: who is paid in the trades' order gives in proportion.
+
+    What each would get without the guard is what tiers and caps have counted, so one partner's month hangs on what others
+    would get, never on what they are left.
+    """
+    trades = {
+        item.key[0]: item.day for found in valued.values() for item in found.candidates if item.ordered is not None
+    }
+    rooms: dict[int, list[Room]] = defaultdict(list)
+    for room in ordered.rooms_of(trades=trades, facts=facts, card=card):
+        rooms[room.trade_id].append(room)
+    others = sorted({room.partner_id for found in rooms.values() for room in found} - valued.keys())
+    company = (
+        value_months(partner_ids=others, period=period, facts=facts, card=card, is_guarded=False) if others else {}
+    )
+    unguarded = {
+        (partner_id, item.trade.trade_id, item.trade.part): item
+        for partner_id, found in (valued | company).items()
+        for item in found.valued
+        if not item.exclusion
+    }
+    left: dict[tuple[int, int, int], Decimal] = {}
+    for trade_rooms in rooms.values():
+        left |= _parts_of(trade_rooms, unguarded)
+    return {
+        partner_id: Valuation(found.candidates, [_cut(item, partner_id, left) for item in found.valued])
+        for partner_id, found in valued.items()
+    }
+
+
+def _parts_of(rooms: list[Room], unguarded: dict[tuple[int, int, int], Valued]) -> dict[tuple[int, int, int], Decimal]:
+    """By (partner, trade, part) what the guard of a trade leaves; nothing for those who keep what they have."""
+    counted = [
+        (key, room, unguarded[key])
+        for room in rooms
+        if (key := (room.partner_id, room.trade_id, room.part)) in unguarded
+    ]
+    payouts = [Payout(item.target, room.revenue, item.trade.rounding.decimals) for _, room, item in counted]
+    first = rooms[0]
+    parts = parts_of_share(payouts, first.share, taken=first.taken)
+    return {key: part for (key, _, _), part in zip(counted, parts, strict=True) if part is not None}
+
+
+def _cut(item: Valued, partner_id: int, left: dict[tuple[int, int, int], Decimal]) -> Valued:
+    part = left.get((partner_id, item.trade.trade_id, item.trade.part))
+    return item if part is None else replace(item, target=min(item.target, part), cap_left=part)
 
 
 def _value(partner_id: int, period: date, found: list[Candidate], every_rule: dict[int, OrderedTerms]) -> Valuation:
@@ -127,9 +185,12 @@ def settle_month(
 
 def settle_due(*, actor: Actor, periods: Iterable[date] | None = None) -> list[SettlementResult]:
     """Settles every month that a mark names (of these periods, if given), in the order of the months."""
+    wanted = None if periods is None else list(periods)
     results = []
-    for partner_id, period in due_months(periods=periods):
-        results.append(settle_month(partner_id=partner_id, period=period, cause="trades", actor=actor))
+    # A month that was valued may mark those who share guarded trades with it; they mark nobody, so twice is enough.
+    for _ in range(2):
+        for partner_id, period in due_months(periods=wanted):
+            results.append(settle_month(partner_id=partner_id, period=period, cause="trades", actor=actor))
     return results
 
 
@@ -208,10 +269,14 @@ def _book(state: Booking, *, partner_id: int, period: date) -> None:
     days = ordered.days_with_trades(period)
     lock_days(shared=days, exclusive=[])
     lock_ordered_trades(partner_id)
-    TradePeriodMark.objects.filter(partner_id=partner_id, period=period).delete()
+    marks = TradePeriodMark.objects.filter(partner_id=partner_id, period=period)
+    is_follow_up = marks.filter(cause=GUARD).exists() and not marks.exclude(cause=GUARD).exists()
+    marks.delete()
     facts = facts_of_card(state.card)
     if not facts.has("periods"):
         return
+    if facts.has("guard") and not is_follow_up:
+        ordered.mark_company(partner_ids=_company_of(partner_id, period), period=period)
     found = value_month(partner_id=partner_id, period=period, facts=facts)
     state.trades = len(found.candidates)
     if not found.candidates:
@@ -226,6 +291,26 @@ def _book(state: Booking, *, partner_id: int, period: date) -> None:
         condition=booking.NOT_FROZEN,
     )
     booking.free_plan()
+
+
+_COMPANY = """
+SELECT DISTINCT other.beneficiary_id
+FROM ib_ratecardentry AS own
+JOIN ib_ratecardentry AS other
+  ON other.direct_partner_id = own.direct_partner_id AND other.is_current AND other.needs_period
+ AND other.beneficiary_id <> own.beneficiary_id
+JOIN ib_clientreferral AS referral ON referral.partner_id = abs(own.direct_partner_id)
+JOIN platform_ops_tradingaccount AS account ON account.client_id = referral.client_id
+JOIN platform_ops_trade AS t ON t.account_id = account.id AND t.business_day >= %s AND t.business_day < %s
+WHERE own.beneficiary_id = %s AND own.is_current AND own.needs_period
+"""
+
+
+def _company_of(partner_id: int, period: date) -> list[int]:
+    """Whom trades of the partner's month may pay in their order besides the partner."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COMPANY, [period, ordered.next_month(period), partner_id])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _terms(rule_ids: set[int]) -> dict[int, OrderedTerms]:

@@ -1,4 +1,4 @@
-"""Overrides on what partners below earned by the period, and the balances of losses that are carried from period to period."""
+"""The balances of losses that are carried from period to period."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import Sum
 
 from backoffice.kernel.currency import Currency
 from ib.engine import period_lines
-from ib.models import CarryBalance, PeriodLine
+from ib.models import CarryBalance
 from ib.rules.period_words import LinePart, PeriodFacts
 from ib.rules.periods import (
     ZERO,
@@ -26,54 +26,11 @@ from ib.rules.periods import (
     previous_period,
 )
 from ib.services.period_targets import World, add_line, converted, end_of, last_business_day
-from ib.services.period_terms import CPA, NET_REVENUE, PER_ACTIVE_CLIENT, RuleTerms
+from ib.services.period_terms import NET_REVENUE, RuleTerms
 
-KINDS_OF_BASIS = {
-    NET_REVENUE: (LineKind.NET_REVENUE, LineKind.CARRY_OVER),
-    CPA: (LineKind.CPA,),
-    PER_ACTIVE_CLIENT: (LineKind.ACTIVE_CLIENT,),
-}
 _WIDE = (CarryScope.PARTNER, CarryScope.GROUP)
 _A_MOMENT = timedelta(microseconds=1)
-EARNINGS = (LineKind.NET_REVENUE, LineKind.OVERRIDE, LineKind.ACTIVE_CLIENT, LineKind.CPA)
-
-
-def add_overrides(world: World) -> None:
-    """A line for each override rule and each period that is over: a percentage of what those below were booked."""
-    for terms in world.rules:
-        if terms.is_override:
-            for period in world.ended:
-                if terms.binds_at(end_of(period) - _A_MOMENT):
-                    _add_override(world, terms, period)
-
-
-def _add_override(world: World, terms: RuleTerms, period: date) -> None:
-    below = period_lines.partners_below(
-        partner_id=world.partner.pk, at=end_of(period) - _A_MOMENT, direct=terms.override_direct
-    )
-    rows = list(
-        PeriodLine.objects.filter(partner_id__in=below, period=period, kind__in=KINDS_OF_BASIS[terms.basis])
-        .order_by("partner_id", "currency")
-        .values("partner_id", "currency")
-        .annotate(sum=Sum("amount"))
-    )
-    day = last_business_day(period)
-    amounts = converted([(day, row["currency"], row["sum"]) for row in rows], terms.money.currency)
-    parts = tuple(
-        LinePart(PartCode.DOWNLINE, amount, row["sum"], row["currency"], subject_id=row["partner_id"])
-        for row, amount in zip(rows, amounts, strict=True)
-        if row["sum"]
-    )
-    if parts:
-        line = PeriodFacts(
-            kind=LineKind.OVERRIDE,
-            period=period,
-            money=terms.money,
-            quantity=sum((part.amount for part in parts), ZERO),
-            rate=terms.rate,
-            parts=parts,
-        )
-        add_line(world, line, rule_id=terms.rule_id, subject=("partner", world.partner.pk), day=day)
+EARNINGS = (LineKind.NET_REVENUE, LineKind.OVERRIDE, LineKind.ACTIVE_CLIENT, LineKind.CPA, LineKind.RANK_BONUS)
 
 
 # ------------------------------------------------------------------------------------------------- balances of losses

@@ -24,7 +24,8 @@ from ib.rules.periods import (
 )
 
 NET_REVENUE, CPA, PER_ACTIVE_CLIENT = "net_revenue_share", "cpa", "per_active_client"
-PERIOD_BASES = (NET_REVENUE, CPA, PER_ACTIVE_CLIENT)
+RANK_BONUS = "rank_bonus"
+PERIOD_BASES = (NET_REVENUE, CPA, PER_ACTIVE_CLIENT, RANK_BONUS)
 OVERRIDE = "override"
 
 
@@ -48,9 +49,13 @@ class RuleTerms:
     cpa: CpaTerms
     active: ActiveTerms
     minimum_active_clients: int | None
+    rank: str
+    bonus_for: str
     spread_sides: str
     is_override: bool
     override_direct: bool
+    is_funded_below: bool
+    stated_decimals: int | None
     carry: CarryTerms
     windows: tuple[tuple[datetime | None, datetime | None], ...]
     earlier: tuple[Selectors, ...] = ()
@@ -155,9 +160,13 @@ def terms_of(
             minimum_revenue=row.minimum_revenue,
         ),
         minimum_active_clients=row.minimum_active_clients,
+        rank=row.rank,
+        bonus_for=row.bonus_for,
         spread_sides=row.spread_sides or "entry",
         is_override=row.distribution == OVERRIDE,
         override_direct=row.override_of == "direct",
+        is_funded_below=row.funded_by == "downline",
+        stated_decimals=version.rounding_decimals,
         carry=CarryTerms(CarryScope(version.carry_over), version.carry_cap, version.carry_reset_months),
         windows=windows,
     )

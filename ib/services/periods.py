@@ -36,7 +36,9 @@ from ib.rules.period_words import PeriodFacts, digest
 from ib.rules.periods import ZERO, LineKind, Money, period_of, previous_period
 from ib.services import period_work
 from ib.services.clawbacks import add_clawbacks
-from ib.services.period_balances import Balance, add_balances, add_overrides, store_balances
+from ib.services.period_balances import Balance, add_balances, store_balances
+from ib.services.period_overrides import SET_UP, add_overrides, add_overrides_paid, mark_payers
+from ib.services.period_ranks import add_rank_bonuses
 from ib.services.period_targets import World, add_active_clients, add_net_revenue, end_of, open_world
 from ib.services.period_terms import PERIOD_BASES
 from ib.services.posting import PARTNER_OWNER, booking_days
@@ -61,7 +63,9 @@ _READING_ORDER = (
     LineKind.OVERRIDE,
     LineKind.ACTIVE_CLIENT,
     LineKind.CPA,
+    LineKind.RANK_BONUS,
     LineKind.CARRY_OVER,
+    LineKind.OVERRIDE_PAID,
     LineKind.CLAWBACK,
 )
 
@@ -101,8 +105,10 @@ def value_periods(*, partner: Partner, from_period: date, now: datetime) -> Valu
     add_net_revenue(world)
     add_active_clients(world)
     claims = add_rewards(world)
+    add_rank_bonuses(world)
     add_overrides(world)
     balances = add_balances(world)
+    add_overrides_paid(world)
     add_clawbacks(world, claims)
     return Valuation(world, claims, balances)
 
@@ -145,7 +151,10 @@ def _settle(*, partner_id: int, actor: Actor, from_day: date | None, cause: str,
         PeriodMark.objects.filter(pk__in=[mark.pk for mark in marks]).delete()
         crash_points.reach("ib.periods.after_marks")
         named = cause or (min(mark.source for mark in marks) if marks else "asked")
-        result = _book(partner, _first_period(partner, min(days)), cause=named, actor=actor)
+        first = _first_period(partner, min(days))
+        result = _book(partner, first, cause=named, actor=actor)
+        if any(mark.source in SET_UP for mark in marks):
+            mark_payers(partner_id=partner.pk, from_period=first)
         if any(mark.problem for mark in marks):
             period_work.note_partner(partner_id)
     if finish is not None:

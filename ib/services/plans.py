@@ -241,7 +241,8 @@ def publish_version(
     """Makes a draft the plan's valid version from a moment on; earlier versions end then and are never changed otherwise.
 
     A moment in the past is allowed: the next compilation of the rate card settles exactly the days it touches. *approval*
-    is the change request that carries this out; raises Denied (`approval_needed`) for a person without one.
+    is the change request that carries this out; raises Denied (`approval_needed`) for a person without one, and for everybody
+    InvalidInput (`version_not_sound`) for a version that cannot mean what it says.
     """
     check_moment(valid_from)
     if approval is not None:
@@ -256,6 +257,7 @@ def publish_version(
     if not version.rules.exists():
         raise InvalidInput("A version without rules would pay nobody.", field="version_id", value=version_id)
     check_decimals(reward_currency=version.reward_currency, decimals=version.rounding_decimals)
+    require_sound(version)
     ended = write_publication(version=version, valid_from=valid_from, published_by=actor.label)
     audit.record(
         actor=actor,
@@ -271,6 +273,17 @@ def publish_version(
     )
     outbox.publish(topic="ib.plan_published", payload={"plan_version_id": version.pk})
     return version
+
+
+def require_sound(version: PlanVersion) -> None:
+    """Raises InvalidInput (`version_not_sound`) for a version that cannot mean what it says."""
+    from ib.selectors.plans import unsound_in  # reads plans by what stands here
+
+    unsound = unsound_in(version)
+    if unsound:
+        raise InvalidInput(
+            unsound[0].text, code="version_not_sound", field="rules", found=[item.text for item in unsound]
+        )
 
 
 def write_publication(*, version: PlanVersion, valid_from: datetime, published_by: str) -> list[dict[str, Any]]:

@@ -87,11 +87,11 @@ ORDER BY agreement.partner_id
 """
 
 
-def evaluate_ranks(*, period: date, actor: Actor, partner_ids: Iterable[int] | None = None) -> RankRun:
+def evaluate_ranks(*, period: date, actor: Actor, partner_ids: Iterable[int] | None = None, cause: str = "") -> RankRun:
     """Looks at a month that is over and gives the ranks of the next one; a second look writes nothing.
 
-    Raises InvalidInput for a month that is not over, MissingRate when deposits cannot be converted. Each partner is a
-    transaction of its own.
+    *cause* says why it is looked at again; a correction that is asked for names it. Raises InvalidInput for a month that
+    is not over, MissingRate when deposits cannot be converted. Each partner is a transaction of its own.
     """
     authorise(actor, "ib.manage_partners")
     if period.day != 1 or end_of(period) > clock.now():
@@ -104,7 +104,7 @@ def evaluate_ranks(*, period: date, actor: Actor, partner_ids: Iterable[int] | N
         part = found[start : start + PARTNERS_AT_ONCE]
         figures = figures_of(part, terms, period)
         for item in part:
-            outcome = _evaluate_one(item, terms[item.version_id], figures[item.partner_id], period, actor)
+            outcome = _evaluate_one(item, terms[item.version_id], figures[item.partner_id], period, actor, cause)
             if outcome:
                 outcomes[outcome] = outcomes.get(outcome, 0) + 1
             crash_points.reach("ib.ranks.after_partner")
@@ -143,17 +143,62 @@ def look_again(*, batch_id: int) -> int:
 
 def enqueue_months(months: Sequence[date], *, key: str) -> int:
     """Enqueues a further look at those of the months in which a look, or the two months after, was taken already."""
-    concerned = {later for month in months for later in (month, next_period(month), next_period(next_period(month)))}
-    looked = RankEvaluation.objects.filter(period__in=sorted(concerned)).order_by()
-    decided = sorted(looked.values_list("period", flat=True).distinct())
+    decided = _decided_of(months)
     for period in decided:
         jobs.enqueue(kind=EVALUATE_RANKS, key=f"{period}:{key}"[:200], payload={"period": period.isoformat()})
     return len(decided)
 
 
+def look_again_at_client(*, client_id: int, day: date, cause: str) -> int:
+    """Has the decided months be looked at again that a fact about a client concerns, for those above the client only.
+
+    *cause* says in few words what was told; a correction that follows names it. How many months that are.
+    """
+    if day >= period_of(clock.today_business_day()):
+        return 0
+    decided = _decided_of([period_of(day)])
+    for period in decided:
+        jobs.enqueue(
+            kind=EVALUATE_RANKS,
+            key=f"{period}:client:{client_id}:{cause}"[:200],
+            payload={"period": period.isoformat(), "client_id": client_id, "cause": cause},
+        )
+    return len(decided)
+
+
+def _decided_of(months: Sequence[date]) -> list[date]:
+    """Of the months and the two after each, whose windows look back, those that somebody was looked at in."""
+    concerned = {later for month in months for later in (month, next_period(month), next_period(next_period(month)))}
+    looked = RankEvaluation.objects.filter(period__in=sorted(concerned)).order_by()
+    return sorted(looked.values_list("period", flat=True).distinct())
+
+
+_ABOVE_CLIENT = """
+WITH RECURSIVE above AS (
+    SELECT referral.partner_id FROM ib_clientreferral AS referral WHERE referral.client_id = %s
+    UNION
+    SELECT edge.parent_id FROM above JOIN ib_partneredge AS edge ON edge.child_id = above.partner_id
+)
+SELECT partner_id FROM above ORDER BY 1
+"""
+
+
+def _ever_above(client_id: int) -> list[int]:
+    """Whoever introduced a client at any time, and everybody who ever stood above."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ABOVE_CLIENT, [client_id])
+        return [row[0] for row in cursor.fetchall()]
+
+
 def run_job(job: Job, owner: str) -> dict[str, Any]:
     """Looks at the month of a job again and finishes the job."""
-    outcome = evaluate_ranks(period=date.fromisoformat(job.payload["period"]), actor=ACTOR).as_dict()
+    client_id = job.payload.get("client_id")
+    outcome = evaluate_ranks(
+        period=date.fromisoformat(job.payload["period"]),
+        actor=ACTOR,
+        partner_ids=_ever_above(client_id) if client_id is not None else None,
+        cause=job.payload.get("cause", ""),
+    ).as_dict()
     with transaction.atomic():
         jobs.finish(job=job, owner=owner, result=outcome)
     return outcome
@@ -216,7 +261,12 @@ def _figure(facts: RankFacts, partner_id: int, condition: Condition) -> Decimal:
 
 @transaction.atomic
 def _evaluate_one(
-    item: Candidate, ranks: tuple[RankTerms, ...], figures: dict[Figure, Decimal], period: date, actor: Actor
+    item: Candidate,
+    ranks: tuple[RankTerms, ...],
+    figures: dict[Figure, Decimal],
+    period: date,
+    actor: Actor,
+    cause: str,
 ) -> str:
     """Decides a partner's month; the outcome that was written, empty where nothing was."""
     limit_waiting()
@@ -247,11 +297,16 @@ def _evaluate_one(
         if replaced:
             _audit(partner, row, actor, replaced)
         return row.outcome
-    return _correct(partner, row, last, ranks, actor)
+    return _correct(partner, row, last, ranks, actor, cause)
 
 
 def _correct(
-    partner: Partner, row: RankEvaluation, last: RankEvaluation, ranks: tuple[RankTerms, ...], actor: Actor
+    partner: Partner,
+    row: RankEvaluation,
+    last: RankEvaluation,
+    ranks: tuple[RankTerms, ...],
+    actor: Actor,
+    cause: str,
 ) -> str:
     """A later look: another rank is asked for, from the next month until that one was decided itself."""
     row.seq = last.seq + 1
@@ -266,7 +321,8 @@ def _correct(
             valid_from=begin,
             until=until,
             is_automatic=True,
-            reason=f"{row.period:%Y-%m} earns {names.get(row.follows, 'no rank')} by what is known of it now",
+            reason=f"{row.period:%Y-%m} earns {names.get(row.follows, 'no rank')} by what is known of it now"
+            + (f": {cause}" if cause else ""),
             actor=actor,
         )
         row.outcome, row.change_reference = "asked", request.reference if request is not None else ""

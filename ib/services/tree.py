@@ -7,6 +7,7 @@ a partner at whom nothing hangs yet is placed directly.
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
@@ -18,7 +19,8 @@ from backoffice.core.services import audit, changes, outbox
 from backoffice.core.types import Actor
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput
 from ib.locks import limit_waiting, lock_tree
-from ib.models import ClientReferral, CommissionLine, Partner, PartnerEdge
+from ib.models import ClientReferral, CommissionLine, NegotiatedRate, Partner, PartnerEdge
+from ib.rules import plain
 from ib.services.partners import locked_partner
 from ib.services.validity import check_moment, cut_off, from_on
 
@@ -69,6 +71,7 @@ def place_partner(
     parent = get_visible(Partner.objects.all(), actor, pk=parent_id) if parent_id is not None else None
     if parent is not None:
         check_parent(partner, parent, valid_from)
+    rates = [_rate_row(rate) for rate in rates_ended_by(partner=partner, parent=parent, valid_from=valid_from)]
     removed, edge = write_placement(partner=partner, parent=parent, valid_from=valid_from)
     audit.record(
         actor=actor,
@@ -79,6 +82,7 @@ def place_partner(
             "parent": parent.reference if parent else None,
             "valid_from": valid_from.isoformat(),
             "replaced": removed,
+            **({"rates_ended": rates} if rates else {}),
         },
     )
     outbox.publish(topic="ib.tree_changed", payload={"partner_id": partner.pk})
@@ -88,11 +92,71 @@ def place_partner(
 def write_placement(
     *, partner: Partner, parent: Partner | None, valid_from: datetime
 ) -> tuple[list[dict[str, Any]], PartnerEdge | None]:
-    """Writes the edge, unchecked; what was cut off, and the new edge. For the use case above and for previews."""
+    """Writes the edge, unchecked; what was cut off, and the new edge. For the use case above and for previews.
+
+    A rate that a parent gave out of the own one ends where the partner leaves that parent: nobody else promised it.
+    """
+    for rate in rates_ended_by(partner=partner, parent=parent, valid_from=valid_from):
+        cut_off(NegotiatedRate.objects.filter(pk=rate.pk), valid_from)
     removed = cut_off(PartnerEdge.objects.filter(child=partner), valid_from)
     if parent is None:
         return removed, None
     return removed, PartnerEdge.objects.create(child=partner, parent=parent, validity=from_on(valid_from))
+
+
+def rates_ended_by(*, partner: Partner, parent: Partner | None, valid_from: datetime) -> list[NegotiatedRate]:
+    """What another partner than the new parent had given the partner for any time from the moment on."""
+    given = NegotiatedRate.objects.filter(partner=partner, set_by__isnull=False).select_related("set_by")
+    given = given.filter(Q(validity__endswith__gt=valid_from) | Q(validity__endswith__isnull=True))
+    if parent is not None:
+        given = given.exclude(set_by=parent)
+    return list(given.order_by("component", "validity"))
+
+
+def rates_given(partner_id: int) -> list[dict[str, Any]]:
+    """Every rate that a partner above gave, as plain data: what a move ends and what its reversal restores."""
+    given = NegotiatedRate.objects.filter(partner_id=partner_id, set_by__isnull=False)
+    return [_rate_row(rate) for rate in given.order_by("component", "validity")]
+
+
+def restore_rates(*, partner_id: int, expected: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
+    """Puts the rates that partners above gave back to what they were *before*. In the caller's transaction.
+
+    Raises Conflict when they are no longer the *expected* ones, so what was agreed on since the move stays.
+    """
+    if expected == before:
+        return
+    if rates_given(partner_id) != expected:
+        raise Conflict("A rate was agreed on since the move; end that first.", code="moved_on")
+    NegotiatedRate.objects.filter(partner_id=partner_id, set_by__isnull=False).delete()
+    for row in before:
+        start, end = (datetime.fromisoformat(row[name]) if row[name] else None for name in ("from", "to"))
+        NegotiatedRate.objects.create(
+            partner_id=partner_id,
+            component=row["component"],
+            rate=Decimal(row["rate"]) if row["rate"] is not None else None,
+            allocation_percent=Decimal(row["percent"]) if row["percent"] is not None else None,
+            set_by_id=row["set_by_id"],
+            validity=DateTimeTZRange(start, end),
+        )
+
+
+def rate_words(rate: NegotiatedRate) -> str:
+    """What a partner was given, in words."""
+    how_much = f"{plain(rate.rate)}" if rate.rate is not None else f"{plain(rate.allocation_percent or Decimal(0))} %"
+    given_by = f" by {rate.set_by.reference}" if rate.set_by is not None else ""
+    return f"{rate.component}: {how_much} given{given_by}"
+
+
+def _rate_row(rate: NegotiatedRate) -> dict[str, Any]:
+    return {
+        "component": rate.component,
+        "rate": plain(rate.rate) if rate.rate is not None else None,
+        "percent": plain(rate.allocation_percent) if rate.allocation_percent is not None else None,
+        "set_by_id": rate.set_by_id,
+        "from": rate.validity.lower.isoformat() if rate.validity.lower else None,
+        "to": rate.validity.upper.isoformat() if rate.validity.upper else None,
+    }
 
 
 def edges_above(partner_id: int) -> list[dict[str, Any]]:

@@ -591,13 +591,87 @@ def test_a_partner_reads_their_own_lines_and_never_who_the_clients_of_others_are
     assert client.get(f"/api/v1/own/period-lines/{foreign.reference}/explanation/").status_code == 404
 
 
-def test_an_override_by_the_period_that_those_below_should_pay_is_refused():
+def test_those_below_pay_an_override_out_of_what_is_left_to_the_cent_and_in_their_currency():
+    # Given a head who takes 80 % of everybody below, a middle who takes a third of the next one, and 30 % at the bottom
+    house = House()
+    own = make_period_plan(
+        house.brand,
+        rule("net_revenue_share", "30", level=1),
+        rule("cpa", "100", currency="EUR", level=1, component="cpa"),
+        carry_over="plan",
+        reward_currency="EUR",
+    )
+    below = {"distribution": "override", "funded_by": "downline"}
+    all_of_them = make_period_plan(house.brand, rule("net_revenue_share", "80", override_of="all", **below))
+    a_third = make_period_plan(house.brand, rule("net_revenue_share", "33.3333", override_of="direct", **below))
+    head = house.partner(all_of_them)
+    middle = house.partner(a_third, parent=head)
+    low = house.partner(own, parent=middle)
+    account = house.client_of(low)
+    for day in (date(2026, 2, 10), date(2026, 3, 3), date(2026, 3, 10)):
+        factory.quote(day, USD="1.25")
+    house.loses(account, "-100", date(2026, 2, 10))
+    house.loses(account, "1000.05", date(2026, 3, 10))
+    tell(account.client_id, "deposit", "200", at=at(date(2026, 3, 3)))
+    settle()
+    # Then 240.01 less a loss of 24 is shared out: the nearest takes a third, the head what is left of 80 %
+    assert earned(low, MARCH, "net_revenue") == D("240.01")
+    given = {row.subject_id: row for row in PeriodLine.objects.filter(partner=low, kind="override_paid", period=MARCH)}
+    assert (given[middle.pk].amount, given[head.pk].amount) == (D("-72.00"), D("-144.01"))
+    assert given[head.pk].measure == D("144.01") and given[head.pk].quantity == D("216.01")
+    got = PeriodLine.objects.filter(kind="override", period=MARCH).order_by("partner")
+    assert [(row.partner_id, row.amount, row.currency) for row in got] == [
+        (head.pk, D("144.01"), "EUR"),
+        (middle.pk, D("72.00"), "EUR"),
+    ]
+    # And the reward for the client is nobody's but the payer's; February gave nothing
+    assert earned(low, MARCH) == D("100.00") and earned(low, date(2026, 2, 1)) == 0
+    assert_settled(head, middle, low)
+    assert verify_books(["ib.given_overrides_are_received"])["ok"]
+    # When a bonus is told late, both sides follow by the difference
+    tell(account.client_id, "bonus", "500", at=at(date(2026, 3, 11)))
+    settle()
+    sums = {key: earned(key, MARCH, "override") for key in (head, middle)}
+    assert (
+        sum(sums.values())
+        == -sum(row.amount for row in PeriodLine.objects.filter(partner=low, kind="override_paid", period=MARCH))
+        == D("96.01")
+    )
+    # And when the middle is taken out of the chain in time, the head stands directly above
+    from ib.services.tree import place_partner
+
+    place_partner(partner_id=low.pk, parent_id=head.pk, valid_from=at(date(2026, 3, 20)), actor=SYSTEM)
+    settle()
+    assert (earned(head, MARCH), earned(middle, MARCH)) == (D("76.81"), D(0))
+    assert_settled(head, middle, low)
+    assert verify_books(["ib.given_overrides_are_received"])["ok"]
+
+
+def test_those_below_cannot_give_more_than_they_have_nor_a_bonus():
+    from django.db import IntegrityError, transaction
+
     from backoffice.kernel.errors import InvalidInput
     from ib.rules.terms import check_terms
     from ib.types import RuleTerms
 
-    terms = {"rate": D(10), "basis": "net_revenue_share", "distribution": "override", "override_of": "all"}
-    check_terms(RuleTerms(**terms, funded_by="broker"))
-    with pytest.raises(InvalidInput) as refused:
-        check_terms(RuleTerms(**terms, funded_by="downline"))
-    assert refused.value.details["field"] == "funded_by"
+    terms = {"distribution": "override", "override_of": "all", "funded_by": "downline"}
+    check_terms(RuleTerms(rate=D(100), basis="net_revenue_share", **terms))
+    for wrong, field in (
+        ({"rate": D("100.5"), "basis": "net_revenue_share"}, "rate"),
+        ({"rate": D(10), "basis": "rank_bonus", "rank": "gold", "bonus_for": "kept"}, "distribution"),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            check_terms(RuleTerms(**terms, **wrong))
+        assert refused.value.details["field"] == field
+        with pytest.raises(IntegrityError), transaction.atomic():
+            make_period_plan(
+                House().brand,
+                rule(
+                    **{
+                        "rate": str(wrong["rate"]),
+                        "basis": wrong["basis"],
+                        **{name: value for name, value in wrong.items() if name not in ("rate", "basis")},
+                    },
+                    **terms,
+                ),
+            )

@@ -290,9 +290,17 @@ def test_a_version_that_cannot_mean_what_it_says_is_not_published_by_a_person(br
         tiers=((Decimal(50), Decimal(9)),),
     )  # fmt: skip
     plans.add_rule(version_id=draft.pk, terms=tiered, actor=SYSTEM)
-    assert [item.kind for item in check_plan_version(actor=maker, version_id=draft.pk).fatal] == [
-        "guard_without_effect"
-    ]
+    assert check_plan_version(actor=maker, version_id=draft.pk).fatal == ()
+    # Two things make no sense under a guard, and are refused by name, whoever publishes
+    plans.add_rule(version_id=draft.pk, terms=lots("1", level=5, cap_client_lifetime=Decimal(100)), actor=SYSTEM)
+    for kind in ("guard_and_lifetime_cap", "guard_without_trades"):
+        assert [item.kind for item in check_plan_version(actor=maker, version_id=draft.pk).fatal] == [kind]
+        with pytest.raises(InvalidInput) as refused:
+            plans.publish_version(version_id=draft.pk, valid_from=NOW, actor=SYSTEM)
+        assert refused.value.code == "version_not_sound"
+        for rule in draft.rules.all():
+            plans.remove_rule(rule_id=rule.pk, actor=SYSTEM)
+        plans.add_rule(version_id=draft.pk, terms=RuleTerms(rate=Decimal(10), basis="net_revenue_share"), actor=SYSTEM)
 
 
 # --------------------------------------------------------------------------------------------------------------- example
@@ -351,6 +359,22 @@ PLANS = {
         ("low", "high"),
     ),
     "guarded": ([lots("7", level=1), lots("4", level=2)], VersionTerms(maximum_share_of_revenue=Decimal(40)), ()),
+    "guarded tiers": (
+        [
+            lots(
+                "7",
+                level=1,
+                tier_measure="lots",
+                tier_mode="marginal",
+                tier_window="this",
+                tier_scope="own",
+                tiers=((Decimal(1), Decimal(9)),),
+            ),
+            lots("4", level=2),
+        ],
+        VersionTerms(maximum_share_of_revenue=Decimal(40)),
+        (),
+    ),
     "tiers": (
         [
             lots(
@@ -445,6 +469,47 @@ def test_a_guarded_trade_pays_its_share_of_revenue_and_says_so(broker):
     plans.publish_version(version_id=draft.pk, valid_from=datetime(2026, 3, 1, tzinfo=UTC), actor=SYSTEM)
     settled(broker)
     assert (booked(low), booked(top)) == (Decimal(42), Decimal(24))
+
+
+def test_the_guard_holds_for_what_is_valued_in_the_trades_order_and_follows_what_moves_a_tier_elsewhere(broker):
+    # Given a cap by the month below and a tier by the team's lots above, which share 40 % of a trade's 33 USD
+    make_spec(broker.eurusd.symbol)
+    plan = factory.make_plan_of(
+        broker.entity,
+        lots("7", level=1, cap_partner_period=Decimal(1_000)),
+        lots(
+            "4", level=2, tier_measure="lots", tier_mode="retroactive", tier_window="this", tier_scope="team",
+            tiers=((Decimal(5), Decimal(6)),),
+        ),
+        lots("1", level=3),
+        money=VersionTerms(maximum_share_of_revenue=Decimal(40)),
+    )  # fmt: skip
+    head = broker.partner(plan=plan)
+    top = broker.partner(plan=plan, parent=head)
+    low, other = broker.partner(plan=plan, parent=top), broker.partner(plan=plan, parent=top)
+    guarded = trade_with_market(broker, broker.client_of(low), size="2", spread=12, commission="9")
+
+    def of_trade() -> list[Decimal]:
+        lines = CommissionLine.objects.filter(trade_id=guarded.pk)
+        return [
+            sum((line.amount for line in lines if line.partner_id == partner.pk), Decimal(0))
+            for partner in (low, top, head)
+        ]
+
+    # When it is settled, then what stands for itself goes first (2.00), and the two give in proportion for the rest
+    settled(broker)
+    assert of_trade() == [Decimal("7.12"), Decimal("4.07"), Decimal("2.00")]
+    # And ten lots below somebody else raise the tier above, so that the one below gets less of the same 13.20
+    make_trade(broker.client_of(other), lots="10", at=noon(MONDAY), server_symbol=broker.eurusd)
+    settled(broker)
+    assert of_trade() == [Decimal("6.03"), Decimal("5.16"), Decimal("2.00")]
+    assert booked(other) == Decimal(70)  # without a market there is nothing to hold it against
+    for line in CommissionLine.objects.filter(trade_id=guarded.pk):
+        _, explanation = explain_line(actor=SYSTEM, reference=line.reference)
+        assert explanation.agrees
+    newest = CommissionLine.objects.filter(trade_id=guarded.pk, partner_id=top.pk).order_by("-seq").first()
+    _, explanation = explain_line(actor=SYSTEM, reference=newest.reference)
+    assert [step.title for step in explanation.steps if "Share" in step.title] == ["Share of revenue"]
 
 
 def test_queries_that_cannot_be_are_refused_by_field(broker):

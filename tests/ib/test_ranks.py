@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -10,16 +11,19 @@ import pytest
 import time_machine
 from django.db import DatabaseError, transaction
 
+from backoffice.core.books import verify_books
 from backoffice.core.models import ChangeRequest, Job
 from backoffice.core.services import changes, jobs
 from backoffice.core.types import Actor, Role
 from backoffice.kernel.errors import Conflict, Denied, IllegalTransition, InvalidInput
-from ib.models import PartnerRank, PlanRank, RankCondition, RankEvaluation
+from ib.models import PartnerRank, PeriodLine, PlanRank, RankCondition, RankEvaluation
 from ib.rules.ranks import Condition, RankTerms, decide, earned_rank, first_of_window, missing_to_next
+from ib.selectors.period_lines import explain_period_line
 from ib.selectors.ranks import rank_progress
 from ib.services import agreed_rates, plan_drafts, plans, rank_requests, ranks
-from ib.services.client_events import record_client_event
+from ib.services.client_events import ClientFact, record_client_event
 from ib.services.period_targets import end_of
+from ib.services.periods import prove_partner, settle_due
 from ib.services.rank_rows import rank_at, ranks_of
 from ib.types import RuleTerms
 from tests.factories import ib as factory
@@ -260,8 +264,6 @@ def test_what_comes_later_is_asked_for_and_concerns_its_month_only(world):
 
 
 def test_deposits_count_less_what_went_back_in_the_currency_of_the_condition(world):
-    from ib.services.client_events import ClientFact
-
     factory.quote(MONDAY, USD="1.25")
     draft = plans.draft_version(plan_id=world.ladder.plan_id, actor=SYSTEM)
     set_rank(draft, "silver", condition("deposits", "1000", scope="team", currency="USD"))
@@ -315,3 +317,118 @@ def test_the_tick_decides_a_month_once_and_only_when_it_is_over(world):
 def test_a_partner_sees_only_the_own_standing(world):
     rival = Actor(label="rival", user_id=987, roles=frozenset({Role.IB}))
     assert rank_progress(actor=rival, partner=world.low) is None
+
+
+def with_bonus(broker: Broker) -> None:
+    """The ladder with 100 for reaching silver and 50 for each month of it, in force for everything that is decided."""
+    draft = plans.draft_version(plan_id=broker.ladder.plan_id, actor=SYSTEM)
+    for component, rate, bonus_for in (("welcome", "100", "reached"), ("salary", "50", "kept")):
+        plans.add_rule(
+            version_id=draft.pk,
+            terms=RuleTerms(
+                basis="rank_bonus",
+                rate=Decimal(rate),
+                currency="USD",
+                rank="silver",
+                bonus_for=bonus_for,
+                component=component,
+            ),
+            actor=SYSTEM,
+        )
+    plans.publish_version(version_id=draft.pk, valid_from=LONG_AGO, actor=SYSTEM)
+
+
+def bonuses(partner, period: date | None = None) -> Decimal:
+    lines = PeriodLine.objects.filter(partner=partner, kind="rank_bonus")
+    return sum((line.amount for line in lines if period in (None, line.period)), Decimal(0))
+
+
+def proven(partner) -> bool:
+    return (
+        settle_due(actor=SYSTEM) == []
+        and prove_partner(partner=partner, from_period=date(2026, 1, 1)) == []
+        and verify_books(["ib.period_lines_explained", "ib.period_lines_equal_accruals"])["ok"]
+    )
+
+
+def test_a_bonus_follows_the_decision_that_stands_and_is_taken_back_when_that_is_corrected(world):
+    with_bonus(world)
+    trades(world, MARCH, "5")
+    good = trades(world, APRIL, "5")
+    assert look(MARCH) == {"raised": 2} and look(APRIL) == {"unchanged": 2}
+    settle_due(actor=SYSTEM)
+    assert (bonuses(world.low, MARCH), bonuses(world.low, APRIL)) == (Decimal(150), Decimal(50))
+    assert proven(world.low)
+    line = PeriodLine.objects.filter(partner=world.low, kind="rank_bonus").first()
+    assert line.settlement.cause.startswith(("ib_rankevaluation:", "ib_partnerrank:"))
+    _, explanation = explain_period_line(actor=SYSTEM, reference=line.reference)
+    assert explanation.agrees and "rank silver" in " ".join(step.text for step in explanation.steps)
+    # When a trade of April is cancelled, April is looked at again and another rank is asked for; until then all stands
+    good.is_cancelled = True
+    good.save(update_fields=["is_cancelled"])
+    ranks.evaluate_ranks(period=APRIL, actor=SYSTEM, cause="trade 7 was cancelled")
+    change = ChangeRequest.objects.get(kind=ranks.PARTNER_RANK, target_id=str(world.low.pk))
+    assert change.reason.endswith("by what is known of it now: trade 7 was cancelled")
+    settle_due(actor=SYSTEM)
+    assert bonuses(world.low) == Decimal(200)
+    # Then it is carried out, and April's bonus is taken back in the open period; reverted, it is paid again
+    applied(world, change)
+    settle_due(actor=SYSTEM)
+    assert (bonuses(world.low, MARCH), bonuses(world.low, APRIL)) == (Decimal(150), Decimal(0))
+    assert proven(world.low)
+    changes.revert_change(change_id=change.pk, actor=world.checker, reason="it stands after all")
+    settle_due(actor=SYSTEM)
+    assert bonuses(world.low) == Decimal(200) and proven(world.low)
+
+
+def test_reaching_a_rank_again_is_no_second_bonus_and_a_rank_by_hand_has_none(world):
+    with_bonus(world)
+    trades(world, date(2026, 2, 1), "5")
+    trades(world, APRIL, "5")
+    agreed_rates.give_rank(
+        partner_id=world.top.pk,
+        rank="silver",
+        valid_from=end_of(date(2026, 1, 1)),
+        until=None,
+        actor=SYSTEM,
+        reason="x",
+    )
+    for month in (date(2026, 2, 1), MARCH, APRIL):
+        look(month)
+    settle_due(actor=SYSTEM)
+    assert bonuses(world.low, APRIL) == Decimal(50)  # lost in March, reached again
+    assert bonuses(world.low) == Decimal(200)
+    assert bonuses(world.top) == 0
+    assert proven(world.low)
+
+
+def test_a_fact_that_is_told_late_has_its_month_looked_at_for_those_above_the_client_only(world):
+    draft = plans.draft_version(plan_id=world.ladder.plan_id, actor=SYSTEM)
+    set_rank(draft, "silver", condition("deposits", "1000", currency="USD"))
+    plans.publish_version(version_id=draft.pk, valid_from=LONG_AGO, actor=SYSTEM)
+    stranger = world.partner(plan=draft.plan)
+    world.client_of(stranger)
+    assert look(MARCH) == {"raised": 3}
+    fact = ClientFact(
+        client_id=world.accounts[0].client_id,
+        kind="deposit",
+        amount=Decimal(1500),
+        currency="USD",
+        at=datetime(2026, 3, 30, 12, tzinfo=UTC),
+        source="bank",
+        reference="late",
+    )
+    told = record_client_event(fact=fact, actor=SYSTEM)
+    record_client_event(fact=fact, actor=SYSTEM)
+    job = Job.objects.get(kind=ranks.EVALUATE_RANKS)
+    assert job.payload["client_id"] == fact.client_id
+    jobs.run_ready(kind=ranks.EVALUATE_RANKS, owner="test")
+    change = ChangeRequest.objects.get(kind=ranks.PARTNER_RANK)
+    assert change.target_id == str(world.low.pk) and f"(fact {told.pk})" in change.reason
+    assert RankEvaluation.objects.filter(period=MARCH, seq=1).count() == 1
+    # And what was charged back since is told as well
+    record_client_event(
+        fact=replace(fact, kind="chargeback", at=datetime(2026, 3, 31, 12, tzinfo=UTC), reference="back"), actor=SYSTEM
+    )
+    jobs.run_ready(kind=ranks.EVALUATE_RANKS, owner="test")
+    assert RankEvaluation.objects.get(partner=world.low, period=MARCH, seq=2).follows == "bronze"

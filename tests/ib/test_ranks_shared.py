@@ -176,3 +176,33 @@ def test_the_editor_is_on_the_api_and_its_pages_open(world):
     assert 'value="100"' in desk.get(reverse("admin:ib_planrule_edit", args=[plain.pk])).content.decode()
     wrong = desk.post(reverse("admin:ib_planrule_edit", args=[plain.pk]), {**filled, "tier_scope": ""})
     assert wrong.status_code == 400 and "Tiers need a measure" in wrong.content.decode()
+
+
+def test_a_rate_ends_where_the_partner_leaves_whoever_gave_it_and_a_reverted_move_gives_it_back(world):
+    # Given 7 by the partner above and, on gold, 6 by the desk
+    from ib.services.requests import request_move
+
+    give(world, rate=Decimal(7))
+    agreed_rates.agree_rate(
+        partner_id=world.child.pk, rate=Decimal(6), component="extra", valid_from=NOW, actor=SYSTEM, reason="x"
+    )
+    before = list(NegotiatedRate.objects.order_by("component").values_list("component", "rate", "set_by", "validity"))
+    other = world.partner(plan=world.top.agreements.get().plan)
+    maker = make_person(Role.PARTNER_MANAGER, entities=[world.entity])
+    checker = make_person(Role.FINANCE, entities=[world.entity])
+    leaves = NOW + timedelta(days=2)
+    # When the partner is moved, whoever approves reads that the rate ends
+    change = request_move(
+        partner_id=world.child.pk, parent_id=other.pk, valid_from=leaves, actor=maker, reason="asked for"
+    )
+    assert change.before["Rates given by those above"] == f"main: 7 given by {world.top.reference}"
+    assert change.after["Rates given by those above"] == f"end on {leaves:%Y-%m-%d}"
+    changes.approve_change(change_id=change.pk, actor=checker, reason="checked", seen_diff=change.diff_hash)
+    changes.apply_change(change_id=change.pk, actor=checker)
+    # Then it ends that day, what the desk agreed on stays, and the audit has it
+    given, agreed = NegotiatedRate.objects.filter(set_by=world.top).get(), NegotiatedRate.objects.get(component="extra")
+    assert (given.validity.upper, agreed.validity.upper) == (leaves, None)
+    assert AuditRecord.objects.filter(action="ib.place_partner", changes__rates_ended__0__rate="7").count() == 1
+    changes.revert_change(change_id=change.pk, actor=checker, reason="stays after all")
+    after = list(NegotiatedRate.objects.order_by("component").values_list("component", "rate", "set_by", "validity"))
+    assert after == before

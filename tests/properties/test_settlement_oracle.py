@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from backoffice.core.books import verify_books
 from backoffice.kernel.errors import Conflict
 from ib.models import CommissionLine, Partner, PeriodLine, Plan
+from ib.selectors.plans import unsound_in
 from ib.services import plans
 from ib.services.agreed_rates import agree_rate, give_rank
 from ib.services.partners import set_partner_status
@@ -144,7 +145,12 @@ def publish(world: World, data: st.DataObject) -> None:
                 plans.add_rule(version_id=draft.pk, terms=a_rule(data, group, level), actor=SYSTEM)
         except Conflict as error:
             assert error.code == "rule_exists"
-    plans.publish_version(version_id=draft.pk, valid_from=data.draw(moments), actor=SYSTEM)
+    draft.refresh_from_db()
+    # What could never pay stands in the way of a publication; it is left out, as an editor would.
+    while unsound := unsound_in(draft):
+        plans.remove_rule(rule_id=unsound[0].rules[0], actor=SYSTEM)
+    if draft.rules.exists():
+        plans.publish_version(version_id=draft.pk, valid_from=data.draw(moments), actor=SYSTEM)
 
 
 def a_rule(data: st.DataObject, group, level: int) -> RuleTerms:

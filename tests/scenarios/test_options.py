@@ -20,7 +20,7 @@ from backoffice.conformance.running import run_scenario
 
 FILES = sorted((Path(__file__).parent / "options").glob("*.yaml"))
 COMPANIONS = {
-    "basis": {"currency"},
+    "basis": {"currency", "rank", "bonus_for"},
     "currency": {"basis"},
     "dimension": {"dimension_value"},
     "distribution": {"override_of", "funded_by", "rate", "currency"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,20 @@ def test_every_other_entry_is_held_by_a_test_or_named_with_the_reason() -> None:
             assert NOT_HERE.get(name[:2]), f"{name} is neither covered nor named with a reason"
         else:
             assert (ROOT / test).exists(), f"{name} is said to be held by {test}"
+
+
+def test_what_the_table_of_commission_cases_names_is_there() -> None:
+    text = (ROOT / "docs" / "formats" / "commission-cases.md").read_text("utf-8")
+    named = {name for row in text.splitlines() if row.startswith("|") for name in re.findall(r"`([^`]+)`", row)}
+
+    assert len(named) >= 60
+    for name in sorted(named):
+        file, _, test = name.partition("::")
+        if test:
+            assert f"def {test}(" in (ROOT / file).read_text("utf-8"), name
+        else:
+            folder = FOLDER.parent if "/" in name else FOLDER
+            assert (folder / f"{name}.yaml").exists(), name
+    assert {f"| {number} |" for number in range(1, 24)} <= {
+        row[: row.index("|", 1) + 1] for row in text.splitlines() if "|" in row[1:]
+    }
