@@ -26,6 +26,7 @@ class BookedSum:
     """What a statement booked for one partner, day and currency. `digest` is the sum of the lines' 64-bit hashes."""
 
     partner_id: int
+    entity_id: int
     day: date
     booked_day: date
     currency: str
@@ -140,8 +141,14 @@ def book(
         ORDER BY due.partner_id, due.trade_id, due.part
         RETURNING partner_id, trade_id, part, seq, day, booked_day, amount, currency
     )
-    SELECT partner_id, day, booked_day, currency, sum(amount), count(*), sum({LINE_HASH.format("inserted")})
-    FROM inserted GROUP BY partner_id, day, booked_day, currency
+    SELECT booked.partner_id, partner.entity_id, booked.day, booked.booked_day, booked.currency, booked.amount,
+           booked.lines, booked.digest
+    FROM (
+        SELECT partner_id, day, booked_day, currency, sum(amount) AS amount, count(*) AS lines,
+               sum({LINE_HASH.format("inserted")}) AS digest
+        FROM inserted GROUP BY partner_id, day, booked_day, currency
+    ) AS booked
+    JOIN ib_partner AS partner ON partner.id = booked.partner_id
     """  # noqa: S608 - own text
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)

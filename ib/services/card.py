@@ -6,7 +6,9 @@ Triggers mark every change of tree, agreements, plan versions and rules, whoever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -69,9 +71,9 @@ def is_outdated(version: RateCardVersion) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def facts_of_card(version: RateCardVersion) -> CardFacts:
-    """What a statement over the card must know."""
-    return facts_of(pairs=version.currency_pairs, symbols=version.symbols, traits=version.traits)
+def facts_of_card(version: RateCardVersion, *, trades: tuple[str, Mapping[str, Any]] | None = None) -> CardFacts:
+    """What a statement over the card must know; for the money of some trades only, if a condition on `t` names them."""
+    return facts_of(pairs=version.currency_pairs, symbols=version.symbols, traits=version.traits, trades=trades)
 
 
 def _compile(*, active: RateCardVersion | None, actor: Actor) -> RateCardVersion:

@@ -143,7 +143,8 @@ def _scope_of_batch(ingest_batch_id: int) -> Scope:
 def _book_day(state: Booking, *, day: date) -> None:
     lock_days(shared=[], exclusive=[day])
     state.trades = _count("business_day = %s AND NOT is_cancelled", [day])
-    scope, facts = target.scope_of_day(day, held=quarantine.held_trades([day])), facts_of_card(state.card)
+    scope = target.scope_of_day(day, held=quarantine.held_trades([day]))
+    facts = facts_of_card(state.card, trades=(scope.trades, scope.parameters))
     _mark(state, scope, facts)
     with pinned_plan(max(state.trades, _count_booked(day)), facts.of_stage(ordered=False)):
         state.sums = booking.book_differences(
@@ -165,7 +166,7 @@ def _book_ingest_batch(state: Booking, *, ingest_batch_id: int, compare_all: boo
     books = posting.booking_days(all_days)
     held = quarantine.held_trades(all_days)
     changed = [trade_id for trade_id in changed if trade_id not in held]
-    facts = facts_of_card(state.card)
+    facts = facts_of_card(state.card, trades=("t.batch_id = %(batch)s", {"batch": ingest_batch_id}))
     with pinned_plan(state.trades, facts.of_stage(ordered=False)):
         if state.trades > len(changed):
             scope = target.scope_of_new_trades(batch_id=ingest_batch_id, except_ids=[*changed, *held], days=days)

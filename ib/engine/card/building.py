@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import connection
 
@@ -15,8 +16,9 @@ from ib.engine.card.snapshot import read_snapshot
 from ib.engine.card.tables import CURRENCY_PAIRS, DIGEST, write_build
 
 # A share is paid out of the money of accounts and symbols: which currencies occur is asked when it is settled, because an
-# account in another currency changes nothing of the card.
+# account in another currency changes nothing of the card. Who settles a few trades asks those and not every account.
 _ACCOUNT_MONEY = "SELECT DISTINCT currency FROM platform_ops_tradingaccount"
+_TRADE_MONEY = "SELECT DISTINCT t.currency FROM platform_ops_trade AS t WHERE "
 _SYMBOL_MONEY = "SELECT DISTINCT profit_currency FROM platform_ops_symbol"
 _OF_ACCOUNTS = frozenset({"commission", "profit", "notional", "guard"})
 _OF_SYMBOLS = frozenset({"points_basis", "spread", "markup", "guard"})
@@ -65,17 +67,26 @@ class Built:
         return facts_of(pairs=self.pairs, symbols=self.symbols, traits=self.traits)
 
 
-def facts_of(*, pairs: Sequence[Sequence[str]], symbols: Sequence[int], traits: Sequence[str]) -> CardFacts:
-    """The facts with every conversion that the money of trades may need."""
+def facts_of(
+    *,
+    pairs: Sequence[Sequence[str]],
+    symbols: Sequence[int],
+    traits: Sequence[str],
+    trades: tuple[str, Mapping[str, Any]] | None = None,
+) -> CardFacts:
+    """The facts with every conversion that the money of trades may need: of any trade, or of those that a condition on
+    `platform_ops_trade AS t` with its parameters names."""
     wanted = {(pair[0], pair[1]) for pair in pairs if pair[0]}
     # A guard sets every payout against the money that the trade brought in.
     rewards = {pair[1] for pair in pairs if not pair[0] or "guard" in traits}
     if rewards:
+        condition, parameters = trades or ("", {})
+        of_accounts = _TRADE_MONEY + condition if condition else _ACCOUNT_MONEY
         asked = [
-            sql for sql, of in ((_ACCOUNT_MONEY, _OF_ACCOUNTS), (_SYMBOL_MONEY, _OF_SYMBOLS)) if of.intersection(traits)
+            sql for sql, of in ((of_accounts, _OF_ACCOUNTS), (_SYMBOL_MONEY, _OF_SYMBOLS)) if of.intersection(traits)
         ]
         with connection.cursor() as cursor:
-            cursor.execute(" UNION ".join(asked))
+            cursor.execute(" UNION ".join(asked), parameters)
             money = [row[0] for row in cursor.fetchall() if is_known(row[0])]
         wanted |= {(given, reward) for given in money for reward in rewards}
     return CardFacts(tuple(sorted(wanted)), tuple(symbols), frozenset(traits))
