@@ -69,10 +69,7 @@ def net_lines(lines: Iterable[PostingLine]) -> list[PostingLine]:
 
 def checked_lines(draft: EntryDraft) -> list[PostingLine]:
     """The net lines of a draft that may be booked. Raises `InvalidInput` naming what is wrong with it."""
-    if not draft.idempotency_key or len(draft.idempotency_key) > 160:
-        raise InvalidInput("An entry needs a key of 1 to 160 characters.", field="idempotency_key")
-    if not 1 <= len(draft.lines) <= MAXIMUM_LINES:
-        raise InvalidInput(f"An entry has 1 to {MAXIMUM_LINES} lines, not {len(draft.lines)}.", field="lines")
+    check_entry(draft, lines=len(draft.lines))
     for line in draft.lines:
         if line.side not in ("D", "C"):
             raise InvalidInput(f"A side is D or C, not {line.side!r}.", field="side", value=str(line.side))
@@ -90,9 +87,17 @@ def checked_lines(draft: EntryDraft) -> list[PostingLine]:
             currency=currency,
             difference=str(difference),
         )
+    return lines
+
+
+def check_entry(draft: EntryDraft, *, lines: int) -> None:
+    """Refuses what may not be said of an entry, whatever its lines are, as `InvalidInput`."""
+    if not draft.idempotency_key or len(draft.idempotency_key) > 160:
+        raise InvalidInput("An entry needs a key of 1 to 160 characters.", field="idempotency_key")
+    if not 1 <= lines <= MAXIMUM_LINES:
+        raise InvalidInput(f"An entry has 1 to {MAXIMUM_LINES} lines, not {lines}.", field="lines")
     if draft.refers_to_day is not None and draft.refers_to_day >= draft.business_day:
         raise InvalidInput("An adjustment refers to an earlier day.", field="refers_to_day")
-    return lines
 
 
 def differences_by_currency(lines: Iterable[PostingLine]) -> dict[str, Decimal]:
@@ -122,7 +127,12 @@ def input_hash(draft: EntryDraft, lines: Sequence[PostingLine]) -> bytes:
     Only the concerned day counts, not the day in whose books it ends: a repeat that comes after that day was closed is
     still the same request. The description is for people and may be worded differently.
     """
-    return _digest(
+    return hashlib.sha256(hashed_text(draft, lines).encode()).digest()
+
+
+def hashed_text(draft: EntryDraft, lines: Sequence[PostingLine]) -> str:
+    """The text of which `input_hash` is the digest; the lines come last."""
+    return _text(
         [
             draft.entity_id,
             draft.kind,
@@ -142,7 +152,11 @@ def hold_hash(*, account_id: int, amount: Decimal, reason: str) -> bytes:
 
 
 def _digest(parts: list[object]) -> bytes:
-    return hashlib.sha256(json.dumps(parts, separators=(",", ":"), ensure_ascii=True).encode()).digest()
+    return hashlib.sha256(_text(parts).encode()).digest()
+
+
+def _text(parts: list[object]) -> str:
+    return json.dumps(parts, separators=(",", ":"), ensure_ascii=True)
 
 
 def _plain(amount: Decimal) -> str:

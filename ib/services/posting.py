@@ -14,10 +14,9 @@ from decimal import Decimal
 from backoffice.core.types import Actor
 from backoffice.kernel.business_day import next_business_day
 from funding.ledger.chart import AccountKind
-from funding.ledger.services.accounts import get_accounts_bulk
-from funding.ledger.services.entries import EntryDraft, PostingLine, post_entries
 from funding.ledger.services.periods import closed_through
-from funding.ledger.types import AccountSpec, PostingSide
+from funding.ledger.services.sums import OwnerSums, post_owner_sums
+from funding.ledger.types import EntryDraft
 from ib.engine.booking import BookedSum, BookingDay
 from ib.locks import lock_ledger_posting
 from ib.models import Partner, SettlementBatch
@@ -45,71 +44,38 @@ def post_sums(*, batch: SettlementBatch, sums: Sequence[BookedSum], actor: Actor
     Returns the legal entities whose partners have lines.
     """
     net: dict[tuple[int, str, date, date], dict[int, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    entities = dict(Partner.objects.filter(pk__in={item.partner_id for item in sums}).values_list("pk", "entity_id"))
     for item in sums:
-        net[entities[item.partner_id], item.currency, item.day, item.booked_day][item.partner_id] += item.amount
+        net[item.entity_id, item.currency, item.day, item.booked_day][item.partner_id] += item.amount
     entries = {key: {partner: amount for partner, amount in parts.items() if amount} for key, parts in net.items()}
     entries = {key: parts for key, parts in entries.items() if parts}
     paid = sorted({key[0] for key in net})
     if not entries:
         return paid
-    accounts = get_accounts_bulk(
-        specs=[
-            *(_expense(entity_id, currency) for entity_id, currency, _, _ in entries),
-            *(_accrued(key[0], key[1], partner_id) for key, parts in entries.items() for partner_id in parts),
-        ]
-    )
-    ids = {spec: account.pk for spec, account in accounts.items()}
-    drafts = [_draft(batch, key, parts, ids) for key, parts in sorted(entries.items())]
-    lock_ledger_posting()
-    post_entries(drafts=drafts, actor=actor)
+    drafts = [_draft(batch, key, parts) for key, parts in sorted(entries.items())]
+    post_owner_sums(drafts=drafts, actor=actor, lock=lock_ledger_posting)
     return paid
 
 
-def _draft(
-    batch: SettlementBatch,
-    key: tuple[int, str, date, date],
-    parts: dict[int, Decimal],
-    ids: dict[AccountSpec, int],
-) -> EntryDraft:
+def _draft(batch: SettlementBatch, key: tuple[int, str, date, date], parts: dict[int, Decimal]) -> OwnerSums:
     entity_id, currency, day, booked_day = key
     late = booked_day != day
-    lines = [
-        _line(ids[_accrued(entity_id, currency, partner_id)], amount, currency, grows="C")
-        for partner_id, amount in sorted(parts.items())
-    ]
-    total = sum(parts.values(), Decimal(0))
-    if total:
-        lines.append(_line(ids[_expense(entity_id, currency)], total, currency, grows="D"))
-    return EntryDraft(
+    entry = EntryDraft(
         entity_id=entity_id,
         kind="adjustment" if late else "commission",
         business_day=booked_day,
         refers_to_day=day if late else None,
         description=f"Partner commission of {day:%Y-%m-%d}, settlement {batch.pk}",
-        lines=lines,
+        lines=(),
         idempotency_key=f"ib:settlement:{batch.pk}:{entity_id}:{currency}:{day.isoformat()}",
         source_type=SOURCE_TYPE,
         source_id=batch.pk,
         reason="The day's books were closed when this was settled." if late else "",
     )
-
-
-def _line(account_id: int, amount: Decimal, currency: str, *, grows: PostingSide) -> PostingLine:
-    """A posting of a signed amount to an account that grows on the given side."""
-    shrinks: PostingSide = "C" if grows == "D" else "D"
-    return PostingLine(account_id, grows if amount > 0 else shrinks, abs(amount), currency)
-
-
-def _expense(entity_id: int, currency: str) -> AccountSpec:
-    return AccountSpec(entity_id=entity_id, kind=AccountKind.COMMISSION_EXPENSE, currency=currency)
-
-
-def _accrued(entity_id: int, currency: str, partner_id: int) -> AccountSpec:
-    return AccountSpec(
-        entity_id=entity_id,
+    return OwnerSums(
+        entry=entry,
         kind=AccountKind.PARTNER_ACCRUED,
-        currency=currency,
         owner_type=PARTNER_OWNER,
-        owner_id=partner_id,
+        contra=AccountKind.COMMISSION_EXPENSE,
+        currency=currency,
+        amounts=parts,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 
@@ -19,13 +20,15 @@ from funding.ledger.locks import lock_balances
 from funding.ledger.models import LedgerAccount
 from funding.ledger.types import AccountSpec
 
+Found = TypeVar("Found")
+
 MAXIMUM_ACCOUNTS = 500_000
 """Upper bound of accounts in one call."""
 
 _FIND = """
-SELECT a.* FROM ledger_ledgeraccount a
-JOIN unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[])
-    AS wanted (entity_id, kind, currency, owner_type, owner_id)
+SELECT {columns} FROM ledger_ledgeraccount a
+JOIN unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[]) WITH ORDINALITY
+    AS wanted (entity_id, kind, currency, owner_type, owner_id, place)
   ON (a.entity_id, a.kind, a.currency, a.owner_type, a.owner_id)
    = (wanted.entity_id, wanted.kind, wanted.currency, wanted.owner_type, wanted.owner_id)
 """
@@ -61,19 +64,30 @@ def get_accounts_bulk(*, specs: Iterable[AccountSpec]) -> dict[AccountSpec, Ledg
 
     Raises `InvalidInput` (`currency_not_permitted`) where an entity opens no accounts in a currency; nothing is made then.
     """
+    return _found_or_made(specs, _find)
+
+
+def get_account_ids(*, specs: Iterable[AccountSpec]) -> dict[AccountSpec, int]:
+    """The ids of the accounts of many specs, missing ones made as by `get_accounts_bulk`: for whoever only posts to them."""
+    return _found_or_made(specs, _find_ids)
+
+
+def _found_or_made(
+    specs: Iterable[AccountSpec], find: Callable[[Sequence[AccountSpec]], dict[AccountSpec, Found]]
+) -> dict[AccountSpec, Found]:
     wanted = list(dict.fromkeys(specs))
     if len(wanted) > MAXIMUM_ACCOUNTS:
         raise InvalidInput(f"At most {MAXIMUM_ACCOUNTS} accounts at a time.", field="specs")
     for currency in {spec.currency for spec in wanted}:
         if Currency.of(currency).code != currency:
             raise InvalidInput("Currency codes are written in capitals.", field="currency", value=currency)
-    found = _find(wanted)
+    found = find(wanted)
     missing = [spec for spec in wanted if spec not in found]
     if missing:
         require_permitted_currencies((spec.entity_id, spec.currency) for spec in missing)
         with book():
             _insert(missing)
-        found.update(_find(missing))
+        found.update(find(missing))
     return found
 
 
@@ -113,17 +127,24 @@ def _set_frozen(*, account_id: int, frozen: bool, actor: Actor, reason: str) -> 
     return account
 
 
+def _columns_of(specs: Sequence[AccountSpec]) -> list[list[Any]]:
+    return [
+        [spec.entity_id for spec in specs],
+        [str(spec.kind) for spec in specs],
+        [spec.currency for spec in specs],
+        [spec.owner_type for spec in specs],
+        [spec.owner_id for spec in specs],
+    ]
+
+
+def _find_ids(specs: Sequence[AccountSpec]) -> dict[AccountSpec, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND.format(columns="wanted.place, a.id"), _columns_of(specs))
+        return {specs[place - 1]: account_id for place, account_id in cursor.fetchall()}
+
+
 def _find(specs: Sequence[AccountSpec]) -> dict[AccountSpec, LedgerAccount]:
-    found = LedgerAccount.objects.raw(
-        _FIND,
-        [
-            [spec.entity_id for spec in specs],
-            [str(spec.kind) for spec in specs],
-            [spec.currency for spec in specs],
-            [spec.owner_type for spec in specs],
-            [spec.owner_id for spec in specs],
-        ],
-    )
+    found = LedgerAccount.objects.raw(_FIND.format(columns="a.*"), _columns_of(specs))
     return {
         AccountSpec(
             entity_id=account.entity_id,
