@@ -113,6 +113,7 @@ class Exclusion(StrEnum):
     """Why a trade earns nobody a commission."""
 
     CANCELLED = "cancelled"
+    ZERO_VOLUME = "zero_volume"
     DEMO_ACCOUNT = "demo_account"
     ACCOUNT_NOT_ASSIGNED = "account_not_assigned"
     CLIENT_NOT_REFERRED = "client_not_referred"
@@ -142,6 +143,7 @@ class Exclusion(StrEnum):
 
 EXCLUSION_TEXTS: dict[Exclusion, str] = {
     Exclusion.CANCELLED: "the trade was cancelled",
+    Exclusion.ZERO_VOLUME: "it has no volume",
     Exclusion.DEMO_ACCOUNT: "the account is a demo account",
     Exclusion.ACCOUNT_NOT_ASSIGNED: "the account belongs to no client yet",
     Exclusion.CLIENT_NOT_REFERRED: "no partner introduced the client",

@@ -79,7 +79,7 @@ def measures_of(facts: CardFacts, scope: str, *, wants_terms: bool = False) -> M
         joins += _BALANCES.format(scope=scope)
     return Measures(
         trade_columns=", t.side, t.profit, t.currency, t.opened_at, account.client_id, symbol.id AS real_symbol_id,"
-        " symbol.profit_currency",
+        " symbol.profit_currency" + (", t.server_id, t.ticket, t.leg" if wants_terms else ""),
         joins=joins,
         quantity=_quantity(facts),
         currency=_currency(facts),

@@ -78,9 +78,8 @@ AND t.account_id = ANY(ARRAY(
     JOIN platform_ops_tradingaccount AS reached ON reached.client_id = introduced.client_id
     WHERE entry.beneficiary_id = ANY(%(beneficiaries)s) AND entry.is_current AND entry.needs_period))
 """
-_MORE = (
-    """, card.terms_rule_id, trade.client_id, trade.real_symbol_id, trade.side, trade.volume_lots, trade.closed_at"""
-)
+_MORE = """, card.terms_rule_id, trade.client_id, trade.real_symbol_id, trade.side, trade.volume_lots, trade.closed_at,
+               trade.server_id, trade.ticket, trade.leg"""
 
 
 def days_of_period(period: date) -> list[date]:
@@ -132,7 +131,7 @@ def candidates(
            measured.basis, measured.quantity, measured.factor, measured.rate, measured.rate_currency, measured.level,
            measured.path, measured.card_entry_id, measured.reward_currency, measured.reward_digits,
            measured.rounding_mode, measured.rounding_stage, measured.exclusion, fx.rate, fx.rate_day,
-           measured.beneficiary_id
+           measured.beneficiary_id, measured.server_id, measured.ticket, measured.leg
     FROM measured LEFT JOIN fx {CONVERSION}
     """
     found: dict[int, list[Candidate]] = defaultdict(list)
@@ -165,6 +164,7 @@ def _candidate(row: tuple[Any, ...]) -> Candidate:
             fx_rate=row[23],
             rate_digits=Currency.of(row[14]).digits,
             rounding=Rounding(row[19], row[20], row[21]),
+            ticket=row[26:29],
         )
     return Candidate(
         key=(row[0], row[1]),
@@ -218,16 +218,17 @@ def mark_company(*, partner_ids: Iterable[int], period: date) -> None:
 _MEASURED = """
 WITH RECURSIVE {placed},
 trade AS MATERIALIZED (
-    SELECT t.id, placed.client_id, placed.level, t.business_day, t.closed_at, t.volume_lots, t.currency
+    SELECT t.id, placed.client_id, placed.level, t.business_day, t.closed_at, t.volume_lots, t.currency,
+           t.server_id, t.ticket, t.leg
     FROM placed
     JOIN platform_ops_tradingaccount AS account ON account.client_id = placed.client_id AND NOT account.is_demo
     JOIN platform_ops_trade AS t ON t.account_id = account.id AND placed.validity @> t.closed_at
-    WHERE NOT t.is_cancelled AND t.business_day >= %(first)s AND t.business_day < %(end)s
+    WHERE NOT t.is_cancelled AND t.volume_lots > 0 AND t.business_day >= %(first)s AND t.business_day < %(end)s
 )
 SELECT trade.id, trade.client_id, trade.level, trade.business_day, trade.closed_at, trade.volume_lots, trade.currency,
        {notional} AS notional
 FROM trade {economics}
-ORDER BY trade.closed_at, trade.id
+ORDER BY trade.closed_at, trade.server_id, trade.ticket, trade.leg
 """
 
 
@@ -258,12 +259,20 @@ def measured_trades(*, partner_id: int, period: date, with_notional: bool) -> li
         return [MeasuredTrade(row[0], row[1], row[2], row[3], row[5], row[6], row[7]) for row in cursor.fetchall()]
 
 
+# What was booked for a trade counts for the rule that values it now: what takes it back, or corrects it, names another rule
+# or none.
 _PAID_BEFORE = """
-SELECT line.rule_id, account.client_id, sum(line.amount)
-FROM ib_commissionline AS line
+SELECT entry.terms_rule_id, account.client_id, sum(line.amount)
+FROM (
+    SELECT DISTINCT ON (booked.trade_id, booked.part, booked.day) booked.trade_id, booked.card_entry_id,
+           sum(booked.amount) OVER (PARTITION BY booked.trade_id, booked.part, booked.day) AS amount
+    FROM ib_commissionline AS booked
+    WHERE booked.partner_id = %s AND booked.day < %s
+    ORDER BY booked.trade_id, booked.part, booked.day, booked.seq DESC
+) AS line
+JOIN ib_ratecardentry AS entry ON entry.id = line.card_entry_id AND entry.terms_rule_id = ANY(%s)
 JOIN platform_ops_trade AS t ON t.id = line.trade_id
 JOIN platform_ops_tradingaccount AS account ON account.id = t.account_id
-WHERE line.partner_id = %s AND line.day < %s AND line.rule_id = ANY(%s)
 GROUP BY 1, 2
 """
 

@@ -112,7 +112,7 @@ def _placed_trades(scope: Scope, facts: CardFacts, measures: Measures) -> str:
      JOIN platform_ops_symbol AS symbol ON symbol.id = server_symbol.symbol_id
      JOIN ib_clientreferral AS referral
        ON referral.client_id = account.client_id AND referral.validity @> t.closed_at{joins}
-     WHERE NOT t.is_cancelled AND NOT account.is_demo AND {scope.trades}
+     WHERE NOT t.is_cancelled AND t.volume_lots > 0 AND NOT account.is_demo AND {scope.trades}
      OFFSET 0)
     """
 

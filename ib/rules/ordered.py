@@ -1,12 +1,12 @@
 """What trades earn whose worth depends on the trades before them: tiers, caps and hedged volume, in the trades' order.
 
-The order is that of closing, then of the trades' numbers; in what order they came in does not matter.
+The order is that of closing, then of the servers' tickets; in what order they came in does not matter.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +20,10 @@ _RATE_STEP = Decimal(1).scaleb(-RATE_DECIMALS)
 
 @dataclass(frozen=True, slots=True)
 class OrderedTerms:
-    """What of a rule looks at other trades. `rate` is the rule's own; `tiers` are (from which measure on, rate)."""
+    """What of a rule looks at other trades. `rate` is the rule's own; `tiers` are (from which measure on, rate).
+
+    Rules of one `family` are the same rule in versions of a plan: they go on with what the others have counted.
+    """
 
     rule_id: int
     rate: Decimal
@@ -31,11 +34,15 @@ class OrderedTerms:
     cap_client_day: Decimal | None = None
     cap_client_lifetime: Decimal | None = None
     cap_partner_period: Decimal | None = None
+    family: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrderedTrade:
-    """A trade that an entry of the card values. `own_rate` says that the rule is the beneficiary's own, not a shared one."""
+    """A trade that an entry of the card values. `own_rate` says that the rule is the beneficiary's own, not a shared one.
+
+    `ticket` orders trades of one moment: server, ticket and leg, which do not hang on when a trade came in.
+    """
 
     trade_id: int
     part: int
@@ -54,6 +61,7 @@ class OrderedTrade:
     fx_rate: Decimal
     rate_digits: int
     rounding: Rounding
+    ticket: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +88,12 @@ class Measures:
 
 @dataclass(slots=True)
 class _Paid:
-    """What caps have counted so far."""
+    """What caps have counted so far, by family of rules."""
 
-    by_day: dict[tuple[int, int, object], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    by_client: dict[tuple[int, int], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    by_rule: dict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    sides: dict[tuple[int, int, int], dict[int, Decimal]] = field(default_factory=dict)
+    by_day: dict[tuple[Hashable, int, object], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    by_client: dict[tuple[Hashable, int], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    by_rule: dict[Hashable, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    sides: dict[tuple[Hashable, int, int], dict[int, Decimal]] = field(default_factory=dict)
 
 
 def value_in_order(
@@ -93,14 +101,15 @@ def value_in_order(
     *,
     terms: Mapping[int, OrderedTerms],
     measures: Mapping[int, Measures],
-    paid_before: Mapping[tuple[int, int], Decimal] | None = None,
+    paid_before: Mapping[tuple[Hashable, int], Decimal] | None = None,
 ) -> list[Valued]:
-    """Values a partner's trades of a period. *paid_before* is by rule and client what earlier periods paid."""
+    """Values a partner's trades of a period. *paid_before* is by family of rules and client what earlier periods paid."""
     paid = _Paid()
     paid.by_client.update(paid_before or {})
     found = []
-    for trade in sorted(trades, key=lambda item: (item.closed_at, item.trade_id, item.part)):
+    for trade in sorted(trades, key=lambda item: (item.closed_at, item.ticket, item.trade_id, item.part)):
         rule = terms[trade.terms_rule_id]
+        family = _family(rule)
         weight = _unhedged(trade, rule, paid)
         if weight == 0:
             found.append(Valued(trade, trade.rate, trade.factor, None, None, ZERO, HEDGED))
@@ -118,13 +127,15 @@ def value_in_order(
             rounding=trade.rounding,
             cap_left=left,
         )
-        paid.by_day[rule.rule_id, trade.client_id, trade.day] += target
-        paid.by_client[rule.rule_id, trade.client_id] = (
-            paid.by_client.get((rule.rule_id, trade.client_id), ZERO) + target
-        )
-        paid.by_rule[rule.rule_id] += target
+        paid.by_day[family, trade.client_id, trade.day] += target
+        paid.by_client[family, trade.client_id] += target
+        paid.by_rule[family] += target
         found.append(Valued(trade, rate, None if factor == 1 else factor, tier_before, left, target))
     return found
+
+
+def _family(rule: OrderedTerms) -> Hashable:
+    return rule.rule_id if rule.family is None else rule.family
 
 
 def tier_rate_at(rule: OrderedTerms, measure: Decimal) -> Decimal:
@@ -166,7 +177,7 @@ def _unhedged(trade: OrderedTrade, rule: OrderedTerms, paid: _Paid) -> Decimal:
     """Of a client's buys and sells of a symbol the larger side counts: how much of this trade raises it."""
     if not rule.hedged_once:
         return ONE
-    sides = paid.sides.setdefault((rule.rule_id, trade.client_id, trade.symbol_id), {1: ZERO, -1: ZERO})
+    sides = paid.sides.setdefault((_family(rule), trade.client_id, trade.symbol_id), {1: ZERO, -1: ZERO})
     before = max(sides.values())
     sides[trade.side] = EXACT.add(sides[trade.side], trade.lots)
     gained = EXACT.subtract(max(sides.values()), before)
@@ -175,11 +186,12 @@ def _unhedged(trade: OrderedTrade, rule: OrderedTerms, paid: _Paid) -> Decimal:
 
 def _left(trade: OrderedTrade, rule: OrderedTerms, paid: _Paid) -> Decimal | None:
     """What the narrowest cap leaves; None without caps."""
+    family = _family(rule)
     caps = [
         (rule.cap_per_order, ZERO),
-        (rule.cap_client_day, paid.by_day[rule.rule_id, trade.client_id, trade.day]),
-        (rule.cap_client_lifetime, paid.by_client.get((rule.rule_id, trade.client_id), ZERO)),
-        (rule.cap_partner_period, paid.by_rule[rule.rule_id]),
+        (rule.cap_client_day, paid.by_day[family, trade.client_id, trade.day]),
+        (rule.cap_client_lifetime, paid.by_client[family, trade.client_id]),
+        (rule.cap_partner_period, paid.by_rule[family]),
     ]
     left = [max(EXACT.subtract(cap, counted), ZERO) for cap, counted in caps if cap is not None]
     return min(left) if left else None

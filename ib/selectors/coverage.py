@@ -99,6 +99,7 @@ def _fate_table(scope: Scope, facts: CardFacts) -> str:
                     WHEN due.beneficiaries > 0 AND {_WORTHLESS} THEN 'hedged'
                     WHEN due.valued = due.beneficiaries AND due.beneficiaries > 0 THEN NULL
                     WHEN t.is_cancelled THEN 'cancelled'
+                    WHEN t.volume_lots = 0 THEN 'zero_volume'
                     WHEN account.is_demo THEN 'demo_account'
                     WHEN account.client_id IS NULL THEN 'account_not_assigned'
                     WHEN referral.id IS NULL THEN 'client_not_referred'

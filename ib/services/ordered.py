@@ -8,7 +8,7 @@ postings are one transaction: a second run books zero, a killed one leaves its m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -146,12 +146,11 @@ def _value(partner_id: int, period: date, found: list[Candidate], every_rule: di
     if not named:
         return Valuation(found, [])
     terms = {rule_id: rule for rule_id, rule in every_rule.items() if rule_id in named}
-    lifetime = [rule_id for rule_id, rule in terms.items() if rule.cap_client_lifetime is not None]
     valued = value_in_order(
         (item.ordered for item in found if item.ordered is not None),
         terms=terms,
         measures=_measures(partner_id, period, found, terms),
-        paid_before=ordered.paid_before(partner_id=partner_id, period=period, rule_ids=lifetime),
+        paid_before=_paid_before(partner_id, period, terms),
     )
     return Valuation(found, valued)
 
@@ -325,9 +324,36 @@ def _terms(rule_ids: set[int]) -> dict[int, OrderedTerms]:
             cap_client_day=rule.cap_client_day,
             cap_client_lifetime=rule.cap_client_lifetime,
             cap_partner_period=rule.cap_partner_period,
+            family=_family(rule),
         )
-        for rule in PlanRule.objects.filter(pk__in=rule_ids).prefetch_related("tiers")
+        for rule in PlanRule.objects.filter(pk__in=rule_ids).select_related("version").prefetch_related("tiers")
     }
+
+
+_SELECTORS = (
+    "symbol_id", "symbol_group_id", "account_group_id", "account_type_id", "country", "campaign", "dimension",
+    "dimension_value", "level", "rank",
+)  # fmt: skip
+
+
+def _family(rule: PlanRule) -> tuple[Any, ...]:
+    """The same for a rule in every version of its plan: what it is called, and what it is for."""
+    return rule.version.plan_id, rule.component, *(getattr(rule, name) for name in _SELECTORS)
+
+
+def _paid_before(partner_id: int, period: date, terms: dict[int, OrderedTerms]) -> dict[tuple[Hashable, int], Decimal]:
+    """What earlier months paid for clients by rules that are capped for a client's life, in whichever version."""
+    families = {rule.family for rule in terms.values() if rule.cap_client_lifetime is not None}
+    if not families:
+        return {}
+    plans = {rule.version.plan_id for rule in PlanRule.objects.filter(pk__in=terms).select_related("version")}
+    rules = PlanRule.objects.filter(version__plan_id__in=plans).select_related("version")
+    family_of = {rule.pk: family for rule in rules if (family := _family(rule)) in families}
+    paid: dict[tuple[Hashable, int], Decimal] = defaultdict(Decimal)
+    booked = ordered.paid_before(partner_id=partner_id, period=period, rule_ids=sorted(family_of))
+    for (rule_id, client_id), amount in booked.items():
+        paid[family_of[rule_id], client_id] += amount
+    return paid
 
 
 # ---------------------------------------------------------------------------------------------------------------- tiers

@@ -69,7 +69,9 @@ def worth_of_all_trades() -> Worth:
     worth: Worth = defaultdict(Decimal)
     lots: dict[tuple[int, Any], Decimal] = defaultdict(Decimal)
     paid: dict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
-    for trade in Trade.objects.select_related("account", "server_symbol__symbol").order_by("closed_at", "pk"):
+    for trade in Trade.objects.select_related("account", "server_symbol__symbol").order_by(
+        "closed_at", "server_id", "ticket", "leg"
+    ):
         chain = _chain(trade)
         month = trade.business_day.replace(day=1)
         before = {step.partner.pk: lots[step.partner.pk, month] for step in chain if step.level <= 1}
