@@ -15,6 +15,7 @@ from backoffice.kernel.decimals import EXACT, divide, round_decimal
 from ib.rules.amounts import HUNDREDTH, SHARES, ZERO
 from ib.rules.rates import Earning, Node, RateRule, TradeClass, VersionRules, chain_rates, winning_rule
 from ib.rules.references import plain
+from ib.rules.terms import CLIENT_BASES, TRADE_BASES
 
 DEEPEST_TRIED = 12
 """Levels that the worst case is tried for where a version states no limit."""
@@ -97,6 +98,15 @@ def check_version(checked: Checked, *, typical: Mapping[int, TypicalLot] | None 
     return sorted(found, key=lambda item: not item.is_fatal)
 
 
+def compete(first: RateRule, other: RateRule) -> bool:
+    """Whether one can keep the other from paying: rules of a component that are settled alike."""
+    return first.component == other.component and _settled_by(first) == _settled_by(other)
+
+
+def _settled_by(rule: RateRule) -> str:
+    return "trade" if rule.basis in TRADE_BASES else "month" if rule.basis in CLIENT_BASES else "rank"
+
+
 def covers(first: RateRule, other: RateRule, group_of_symbol: Mapping[int, int]) -> bool:
     """Whether everything that *other* selects is selected by *first* too."""
     if first.symbol_id is not None and first.symbol_id != other.symbol_id:
@@ -165,7 +175,7 @@ def _never_reached(checked: Checked) -> Iterator[Finding]:
             (
                 other
                 for other in checked.rules[:place]
-                if other.component == rule.component and covers(other, rule, checked.group_of_symbol)
+                if compete(other, rule) and covers(other, rule, checked.group_of_symbol)
             ),
             None,
         )
@@ -181,7 +191,7 @@ def _overlaps(checked: Checked) -> Iterator[Finding]:
     """Rules that meet although neither is the closer one: their order alone decides."""
     for place, rule in enumerate(checked.rules):
         for other in checked.rules[:place]:
-            if other.component != rule.component or not meet(other, rule, checked.group_of_symbol):
+            if not compete(other, rule) or not meet(other, rule, checked.group_of_symbol):
                 continue
             if covers(other, rule, checked.group_of_symbol) or covers(rule, other, checked.group_of_symbol):
                 continue

@@ -100,7 +100,8 @@ def rules_of(partner: Partner) -> list[RuleTerms]:
         terms = terms_of(row, partner, tuple(spans[row.version_id]))
         group = before[row.version_id, row.component]
         found.append(replace(terms, earlier=_competing(terms.selectors, group)))
-        group.append(terms.selectors)
+        if terms.basis != RANK_BONUS:  # a rank is the partner's own: no client is taken from another rule
+            group.append(terms.selectors)
     return found
 
 

@@ -291,6 +291,11 @@ def test_a_version_that_cannot_mean_what_it_says_is_not_published_by_a_person(br
     )  # fmt: skip
     plans.add_rule(version_id=draft.pk, terms=tiered, actor=SYSTEM)
     assert check_plan_version(actor=maker, version_id=draft.pk).fatal == ()
+    # A bonus takes nothing from the other rules of its component, and they take nothing from it
+    plans.add_rank(version_id=draft.pk, code="gold", name="Gold", actor=SYSTEM)
+    bonus = RuleTerms(rate=Decimal(5), basis="rank_bonus", currency="USD", rank="gold", bonus_for="kept", position=0)
+    plans.add_rule(version_id=draft.pk, terms=bonus, actor=SYSTEM)
+    assert check_plan_version(actor=maker, version_id=draft.pk).fatal == ()
     # Two things make no sense under a guard, and are refused by name, whoever publishes
     plans.add_rule(version_id=draft.pk, terms=lots("1", level=5, cap_client_lifetime=Decimal(100)), actor=SYSTEM)
     for kind in ("guard_and_lifetime_cap", "guard_without_trades"):

@@ -1,4 +1,4 @@
-"""The demo's ladder of ranks: conditions, the month that ended decided, a rank by hand, a draft with a guard."""
+"""The demo's ladder of ranks: conditions, bonuses, the month that ended decided, a rank by hand, a draft with a guard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ib.rules.periods import period_of, previous_period
 from ib.rules.ranks import Condition
 from ib.services import agreed_rates, negotiated_rates, plan_drafts, plans, ranks
 from ib.services.period_targets import end_of
-from ib.types import VersionTerms
+from ib.types import RuleTerms, VersionTerms
 
 
 def write_ranks(seeding: Seeding) -> None:
@@ -39,6 +39,17 @@ def write_ranks(seeding: Seeding) -> None:
         plan_drafts.set_rank(
             version_id=version.pk, code=code, conditions=conditions, keep_months=patience, actor=seeding.actor
         )
+    # Who reaches silver has an amount once, gold one for each month.
+    for code, amount, bonus_for in (("silver", 150, "reached"), ("gold", 400, "kept")):
+        bonus = RuleTerms(
+            basis="rank_bonus",
+            rate=Decimal(amount),
+            currency="USD",
+            component="bonus",
+            rank=code,
+            bonus_for=bonus_for,
+        )
+        plans.add_rule(version_id=version.pk, terms=bonus, actor=seeding.actor)
     plans.publish_version(version_id=version.pk, valid_from=end_of(ended), actor=seeding.actor)
     ranks.evaluate_ranks(period=ended, actor=seeding.actor)
     _by_hand(seeding, plan_id)
