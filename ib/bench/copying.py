@@ -27,7 +27,7 @@ def export_lines(days: Sequence[date], folder: Path) -> None:
     for day in days:
         with connection.cursor() as cursor, _file_of(day, folder).open("wb") as file:
             cursor.copy_expert(
-                f"COPY (SELECT * FROM {partition_name(day)} ORDER BY partner_id, trade_id, seq) TO STDOUT (FORMAT binary)",
+                f"COPY (SELECT * FROM {partition_name(day)} ORDER BY partner_id, trade_id, part, seq) TO STDOUT (FORMAT binary)",
                 file,
             )
 
@@ -85,7 +85,7 @@ def _copy_day(day: date, folder: Path, *, keyed: bool) -> None:
     with transaction.atomic(), connection.cursor() as cursor, _file_of(day, folder).open("rb") as file:
         cursor.copy_expert(f"COPY {COPIED if keyed else _table_of(day)} FROM STDIN (FORMAT binary)", file, 1 << 18)
         if not keyed:
-            cursor.execute(f"ALTER TABLE {_table_of(day)} ADD PRIMARY KEY (partner_id, trade_id, seq, day)")
+            cursor.execute(f"ALTER TABLE {_table_of(day)} ADD PRIMARY KEY (partner_id, trade_id, part, seq, day)")
             cursor.execute(f"ALTER TABLE {COPIED} ATTACH PARTITION {_table_of(day)} FOR VALUES {_bounds(day)}")
 
 

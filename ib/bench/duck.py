@@ -16,9 +16,12 @@ from typing import Any
 import duckdb
 from django.db import connection
 
+from ib.bench.naive import BASE_ASSET, PROFIT_CURRENCY
 from ib.engine.fx import FX_TABLE, PRODUCT_DECIMALS
 from ib.models import RateCardVersion
+from ib.rules.amounts import QUANTITY_DECIMALS
 from ib.services.card import facts_of_card
+from platform_ops.rules.economics import MONEY_DECIMALS
 
 THREADS = 2
 _MICROSECONDS = "(extract(epoch FROM {0}) * 1000000)::bigint"
@@ -27,8 +30,9 @@ _MICROSECONDS = "(extract(epoch FROM {0}) * 1000000)::bigint"
 _INPUT: dict[str, tuple[str, str]] = {
     "trade": (
         "id BIGINT, account_id BIGINT, server_symbol_id BIGINT, lots DECIMAL(12, 2), profit DECIMAL(12, 2),"
-        " currency VARCHAR, closed BIGINT, day DATE",
-        "SELECT id, account_id, server_symbol_id, volume_lots::numeric(12, 2), profit::numeric(12, 2), currency,"
+        " price DECIMAL(10, 5), currency VARCHAR, closed BIGINT, day DATE",
+        "SELECT id, account_id, server_symbol_id, volume_lots::numeric(12, 2), profit::numeric(12, 2),"
+        " close_price::numeric(10, 5), currency,"
         f" {_MICROSECONDS.format('closed_at')}, business_day FROM platform_ops_trade"
         " WHERE NOT is_cancelled",
     ),
@@ -48,25 +52,34 @@ _INPUT: dict[str, tuple[str, str]] = {
     ),
     "card": (
         "direct_partner_id BIGINT, symbol_group_id BIGINT, beneficiary_id BIGINT, basis VARCHAR,"
-        " rate DECIMAL(12, 6), rate_currency VARCHAR, reward_currency VARCHAR, valid_from BIGINT, valid_to BIGINT",
+        " rate DECIMAL(10, 4), rate_currency VARCHAR, reward_currency VARCHAR, valid_from BIGINT, valid_to BIGINT",
         "SELECT direct_partner_id, symbol_group_id, beneficiary_id, basis,"
-        " (CASE basis WHEN 'client_profit_share' THEN rate / 100 ELSE rate END)::numeric(12, 6), rate_currency,"
+        " (CASE basis WHEN 'client_profit_share' THEN rate / 100 ELSE rate END)::numeric(10, 4), rate_currency,"
         f" reward_currency, coalesce({_MICROSECONDS.format('valid_from')}, -9223372036854775807),"
         f" coalesce({_MICROSECONDS.format('valid_to')}, 9223372036854775807)"
         " FROM ib_ratecardentry WHERE is_current",
     ),
     "fx": (
-        "day DATE, rate_currency VARCHAR, reward_currency VARCHAR, rate DECIMAL(26, 24)",
-        f"WITH {FX_TABLE} SELECT day, rate_currency, reward_currency, rate FROM fx",
+        "day DATE, rate_currency VARCHAR, reward_currency VARCHAR, rate DECIMAL(24, 20)",
+        f"WITH {FX_TABLE} SELECT day, rate_currency, reward_currency, round(rate, 20) FROM fx",
     ),
 }
 
 # Every currency of the bench has two digits, and a point of a lot of its symbols is worth one unit of their money.
 _COMPUTE = f"""
 CREATE OR REPLACE TABLE line AS
+WITH measured AS (
+    SELECT trade.*, CASE trade.currency
+               WHEN '{BASE_ASSET}' THEN trade.lots * 0.1
+               WHEN '{PROFIT_CURRENCY}' THEN trade.lots * trade.price * 0.1
+               ELSE round(round(trade.lots * trade.price * 100000 * fx.rate, {MONEY_DECIMALS}) * 0.000001, {QUANTITY_DECIMALS})
+           END::DECIMAL(20, {QUANTITY_DECIMALS}) AS millions
+    FROM trade LEFT JOIN fx ON fx.day = trade.day AND fx.rate_currency = '{PROFIT_CURRENCY}' AND fx.reward_currency = trade.currency
+)
 SELECT card.beneficiary_id AS partner_id, trade.id AS trade_id, trade.day, card.reward_currency AS currency,
-       round(round(CASE card.basis WHEN 'client_profit_share' THEN trade.profit ELSE trade.lots END * card.rate * fx.rate, {PRODUCT_DECIMALS}), 2)::DECIMAL(18, 2) AS amount
-FROM trade
+       round(round(CASE card.basis WHEN 'client_profit_share' THEN trade.profit WHEN 'notional_per_million' THEN trade.millions
+                   ELSE trade.lots END * card.rate * fx.rate, {PRODUCT_DECIMALS}), 2)::DECIMAL(18, 2) AS amount
+FROM measured AS trade
 JOIN account ON account.id = trade.account_id
 JOIN symbol ON symbol.server_symbol_id = trade.server_symbol_id
 JOIN referral ON referral.client_id = account.client_id
@@ -75,6 +88,7 @@ JOIN card ON card.direct_partner_id = referral.partner_id AND card.symbol_group_
  AND card.valid_from <= trade.closed AND trade.closed < card.valid_to
 JOIN fx ON fx.day = trade.day AND fx.reward_currency = card.reward_currency
  AND fx.rate_currency = CASE card.basis WHEN 'client_profit_share' THEN trade.currency
+                                        WHEN 'notional_per_million' THEN trade.currency
                                         WHEN 'points' THEN symbol.profit_currency ELSE card.rate_currency END
 WHERE card.basis <> 'client_profit_share' OR trade.profit > 0
 """

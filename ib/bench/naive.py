@@ -1,6 +1,6 @@
 """The rivals that a programmer writes first: the ORM trade by trade, and cached dictionaries with bulk inserts.
 
-Both know the three measures of the bench's plans. They write lines only: no ledger, no balances, no control totals, no claim; what ours does beside the lines is given to
+Both know the four measures and the hybrids of the bench's plans. They write lines only: no ledger, no balances, no control totals, no claim; what ours does beside the lines is given to
 them for nothing. They do a sample of the trades, spread evenly, and are compared per trade.
 """
 
@@ -17,15 +17,19 @@ from django.db import transaction
 from django.db.models import F
 
 from backoffice.kernel.decimals import EXACT
+from backoffice.kernel.money import round_money
 from ib.engine.fx import RATE_DECIMALS
 from ib.models import Agreement, ClientReferral, CommissionLine, PartnerEdge, PlanRule, PlanVersion
-from ib.rules.amounts import Rounding, reward
+from ib.rules.amounts import QUANTITY_DECIMALS, Rounding, reward
+from platform_ops.rules.economics import MONEY_DECIMALS
 
 BULK_SIZE = 2_000
 _NO_CARD = 0
 _RATE_STEP = Decimal(1).scaleb(-RATE_DECIMALS)
 
-PROFIT_CURRENCY = "USD"
+PROFIT_CURRENCY, BASE_ASSET, CONTRACT_SIZE = "USD", "EUR", Decimal(100_000)
+COMPONENTS = ("main", "extra")
+MILLION = Decimal(1_000_000)
 _ROUNDING = Rounding(2)
 
 PerEuro = Callable[[date, str], Decimal]
@@ -51,20 +55,22 @@ def _settle_trade(trade: Any) -> None:
     )
     partner, level = (referral.partner if referral else None), 1
     while partner is not None:
-        rule = _rule_of(partner, level, trade.server_symbol.symbol.group_id, at)
-        if rule is not None and rule.rate > 0:
-            line = _line(
-                trade_id=trade.pk, day=trade.business_day, lots=trade.volume_lots, profit=trade.profit,
-                account_currency=trade.currency, partner_id=partner.pk, currency=partner.currency, level=level,
-                rule=(rule.pk, rule.rate, rule.currency, rule.basis), per_euro=_per_euro_of_database,
-            )  # fmt: skip
-            if line is not None:
-                line.save(force_insert=True)
+        for part, component in enumerate(COMPONENTS):
+            rule = _rule_of(partner, component, level, trade.server_symbol.symbol.group_id, at)
+            if rule is not None and rule.rate > 0:
+                line = _line(
+                    trade_id=trade.pk, day=trade.business_day, lots=trade.volume_lots, profit=trade.profit,
+                    price=trade.close_price, account_currency=trade.currency, partner_id=partner.pk, part=part,
+                    currency=partner.currency, level=level, rule=(rule.pk, rule.rate, rule.currency, rule.basis),
+                    per_euro=_per_euro_of_database,
+                )  # fmt: skip
+                if line is not None:
+                    line.save(force_insert=True)
         edge = PartnerEdge.objects.filter(child=partner, validity__contains=at).select_related("parent").first()
         partner, level = (edge.parent if edge else None), level + 1
 
 
-def _rule_of(partner: Any, level: int, group_id: int, at: datetime) -> PlanRule | None:
+def _rule_of(partner: Any, component: str, level: int, group_id: int, at: datetime) -> PlanRule | None:
     agreement = Agreement.objects.filter(partner=partner, validity__contains=at).first()
     if agreement is None:
         return None
@@ -73,7 +79,7 @@ def _rule_of(partner: Any, level: int, group_id: int, at: datetime) -> PlanRule 
     ).first()
     if version is None:
         return None
-    rules = PlanRule.objects.filter(version=version, level=level)
+    rules = PlanRule.objects.filter(version=version, component=component, level=level)
     return (
         (rules.filter(symbol_group_id=group_id) | rules.filter(symbol_group__isnull=True))
         .order_by(F("symbol_group").asc(nulls_last=True))
@@ -94,8 +100,10 @@ def _line(
     day: date,
     lots: Decimal,
     profit: Decimal,
+    price: Decimal,
     account_currency: str,
     partner_id: int,
+    part: int,
     currency: str,
     level: int,
     rule: Rule,
@@ -111,16 +119,30 @@ def _line(
         quantity, rate_currency = profit, account_currency
         if profit <= 0:
             return None
-    fx_rate = Decimal(1)
-    if rate_currency != currency:
-        quotient = EXACT.divide(per_euro(day, currency), per_euro(day, rate_currency))
-        fx_rate = quotient.quantize(_RATE_STEP, context=EXACT)
+    elif basis == "notional_per_million":
+        quantity, rate_currency = _millions(day, lots, price, account_currency, per_euro), account_currency
+    fx_rate = _rate(day, rate_currency, currency, per_euro)
     amount = reward(basis=basis, quantity=quantity, rate=rate, fx_rate=fx_rate, rounding=_ROUNDING)
     return CommissionLine(
-        partner_id=partner_id, trade_id=trade_id, seq=0, day=day, batch_id=0, card_entry_id=_NO_CARD, rule_id=rule_id,
+        partner_id=partner_id, trade_id=trade_id, part=part, seq=0, day=day, batch_id=0, card_entry_id=_NO_CARD, rule_id=rule_id,
         level=level, quantity=quantity, rate=rate, rate_currency=rate_currency, fx_rate=fx_rate,
         fx_date=day, target=amount, amount=amount, currency=currency, booked_day=day,
     )  # fmt: skip
+
+
+def _rate(day: date, given: str, into: str, per_euro: PerEuro) -> Decimal:
+    if given == into:
+        return Decimal(1)
+    return EXACT.divide(per_euro(day, into), per_euro(day, given)).quantize(_RATE_STEP, context=EXACT)
+
+
+def _millions(day: date, lots: Decimal, price: Decimal, account_currency: str, per_euro: PerEuro) -> Decimal:
+    """What was traded, in millions of the account's money: euros are what the bench's symbols are bought in."""
+    notional = lots * CONTRACT_SIZE
+    if account_currency != BASE_ASSET:
+        rate = _rate(day, PROFIT_CURRENCY, account_currency, per_euro)
+        notional = round_money(EXACT.multiply(notional * price, rate), MONEY_DECIMALS)
+    return round_money(notional / MILLION, QUANTITY_DECIMALS)
 
 
 class CachedTables:
@@ -135,10 +157,10 @@ class CachedTables:
         self.plans = _dated(Agreement.objects.values_list("partner_id", "plan_id", "validity"))
         published = PlanVersion.objects.filter(state=PlanVersion.State.PUBLISHED)
         self.versions = _dated(published.values_list("plan_id", "pk", "validity"))
-        self.rules: dict[tuple[int, int | None, int | None], Rule] = {
-            (version, level, group): (pk, amount, currency, basis)
-            for pk, version, level, group, amount, currency, basis in PlanRule.objects.values_list(
-                "pk", "version_id", "level", "symbol_group_id", "rate", "currency", "basis"
+        self.rules: dict[tuple[int, str, int | None, int | None], Rule] = {
+            (version, component, level, group): (pk, amount, currency, basis)
+            for pk, version, component, level, group, amount, currency, basis in PlanRule.objects.values_list(
+                "pk", "version_id", "component", "level", "symbol_group_id", "rate", "currency", "basis"
             )
         }
         rates = apps.get_model("platform_ops", "FxReferenceRate").objects
@@ -152,30 +174,37 @@ class CachedTables:
 def settle_with_dictionaries(tables: CachedTables, trade_ids: Sequence[int]) -> None:
     """Reads the trades once, works in Python, writes lines two thousand at a time."""
     trades = apps.get_model("platform_ops", "Trade").objects.filter(pk__in=trade_ids)
-    columns = ("pk", "account_id", "server_symbol_id", "volume_lots", "profit", "currency", "closed_at", "business_day")
+    columns = ("pk", "account_id", "server_symbol_id", "volume_lots", "profit", "close_price", "currency", "closed_at",
+               "business_day")  # fmt: skip
     lines: list[CommissionLine] = []
     with transaction.atomic():
-        for trade_id, account_id, symbol_id, lots, profit, money, at, day in trades.values_list(*columns).iterator():
+        for trade_id, account_id, symbol_id, lots, profit, price, money, at, day in trades.values_list(
+            *columns
+        ).iterator():
             partner, level = _at(tables.referrals, tables.client[account_id], at), 1
             while partner is not None:
-                rule = _cached_rule(tables, partner, level, tables.group[symbol_id], at)
-                if rule is not None and rule[1] > 0:
-                    line = _line(
-                        trade_id=trade_id, day=day, lots=lots, profit=profit, account_currency=money,
-                        partner_id=partner, level=level, rule=rule, currency=tables.currency[partner],
-                        per_euro=tables.per_euro,
-                    )  # fmt: skip
-                    lines += [line] if line is not None else []
+                for part, component in enumerate(COMPONENTS):
+                    rule = _cached_rule(tables, partner, component, level, tables.group[symbol_id], at)
+                    if rule is not None and rule[1] > 0:
+                        line = _line(
+                            trade_id=trade_id, day=day, lots=lots, profit=profit, price=price, account_currency=money,
+                            partner_id=partner, part=part, level=level, rule=rule, currency=tables.currency[partner],
+                            per_euro=tables.per_euro,
+                        )  # fmt: skip
+                        lines += [line] if line is not None else []
                 partner, level = _at(tables.parents, partner, at), level + 1
         CommissionLine.objects.bulk_create(lines, batch_size=BULK_SIZE)
 
 
-def _cached_rule(tables: CachedTables, partner: int, level: int, group: int, at: datetime) -> Rule | None:
+def _cached_rule(
+    tables: CachedTables, partner: int, component: str, level: int, group: int, at: datetime
+) -> Rule | None:
     plan = _at(tables.plans, partner, at)
     version = None if plan is None else _at(tables.versions, plan, at)
     if version is None:
         return None
-    return tables.rules.get((version, level, group)) or tables.rules.get((version, level, None))
+    found = tables.rules.get((version, component, level, group))
+    return found or tables.rules.get((version, component, level, None))
 
 
 def _pairs(app: str, model: str, key: str, value: str) -> dict[int, Any]:

@@ -2,6 +2,10 @@
 
 A quarter of the partners stand five or six levels deep, some move during the period, so do some clients; half the plans
 change in the middle, some partners change their plan. Trades are skewed: few clients do most of them.
+
+Of the partners three in eight are paid per lot, two in eight by points, two in eight a share of what the client won, one in
+eight per million of notional; a quarter have hybrids, whose first three levels get a second line. No rule looks at the
+market, at trades before or at whole months: deals of this world have no opening and no prices beside them.
 """
 
 # ruff: noqa: S608 -- own text and own numbers
@@ -104,6 +108,7 @@ def build_world(scale: Scale) -> World:
         _PLANS,
         _VERSIONS,
         _RULES,
+        _SECOND_PARTS,
         _PUBLISH,
         _AGREEMENTS,
     )
@@ -121,6 +126,8 @@ def _column_defaults(*filled: type[models.Model]) -> list[str]:
     for model in filled:
         for column in model._meta.concrete_fields:
             value = column.get_default() if column.has_default() and not callable(column.default) else None
+            if value is None and not column.null and isinstance(column, models.CharField):
+                value = ""
             if isinstance(value, str | bool | int):
                 shown = f"'{value}'" if isinstance(value, str) else str(value)
                 statements.append(
@@ -249,16 +256,20 @@ WHERE number = 1 OR plan.id %% 2 = 0
 """
 
 # For every level a rule for all symbols, and for the lower levels rules of their own for half the groups. Of eight plans
-# four pay per lot, two per point, and two a share of what the client won.
-_BASIS = "(ARRAY['per_lot', 'points', 'per_lot', 'client_profit_share'])[1 + version.plan_id %% 4]"
+# three pay per lot, two per point, two a share of what the client won, one per million of notional; one of those per lot and
+# one of the shares are hybrids, which pay both: a line for each.
+_BASIS = (
+    "(ARRAY['per_lot', 'points', 'per_lot', 'client_profit_share', 'notional_per_million', 'points', 'per_lot',"
+    " 'client_profit_share'])[1 + version.plan_id %% 8]"
+)
+_RULE_COLUMNS = (
+    "(component, basis, distribution, pays_close_by, pays_negative_balance, version_id, position, symbol_group_id, level, rate,"
+    " currency)"
+)
 _RULES = f"""
-INSERT INTO ib_planrule
-    (component, basis, distribution, country, campaign, dimension, dimension_value, rank, cumulative, override_of,
-     funded_by, bonus_for, spread_sides, side, only_profitable, pays_close_by, hedged_once, pays_negative_balance,
-     uses_credit_coefficient, tier_measure, tier_mode, tier_window, tier_scope,
-     version_id, position, symbol_group_id, level, rate, currency)
-SELECT 'main', {_BASIS}, 'absolute', '', '', '', '', '', false, '', '', '', '', '', false, true, false, true, false, '',
-       '', '', '', version.id, row_number() OVER (PARTITION BY version.id ORDER BY symbol_group.id NULLS LAST, level),
+INSERT INTO ib_planrule {_RULE_COLUMNS}
+SELECT 'main', {_BASIS}, 'absolute', true, true, version.id,
+       row_number() OVER (PARTITION BY version.id ORDER BY symbol_group.id NULLS LAST, level),
        symbol_group.id, level,
        round(((8 - level) * (0.5 + {SCHEMA}.chance(version.id * 1000 + coalesce(symbol_group.id, 0) * 10 + level, 31)))::numeric, 2),
        CASE WHEN {_BASIS} = 'per_lot' THEN {CURRENCIES.format("version.plan_id")} ELSE '' END
@@ -266,6 +277,16 @@ FROM ib_planversion AS version
 CROSS JOIN generate_series(1, {DEEPEST_LEVEL}) AS level
 CROSS JOIN (SELECT NULL::bigint AS id UNION ALL SELECT id FROM platform_ops_symbolgroup) AS symbol_group
 WHERE symbol_group.id IS NULL OR (level <= 3 AND (symbol_group.id + version.plan_id) %% 2 = 0)
+"""
+
+_SECOND_PARTS = f"""
+INSERT INTO ib_planrule {_RULE_COLUMNS}
+SELECT 'extra', hybrid.basis, 'absolute', true, true, version.id, 500 + level, NULL, level, round(hybrid.rate / level, 2),
+       hybrid.currency
+FROM ib_planversion AS version
+JOIN (VALUES (6, 'client_profit_share', 3.0, ''), (3, 'per_lot', 1.5, 'USD')) AS hybrid (plan, basis, rate, currency)
+  ON hybrid.plan = version.plan_id %% 8
+CROSS JOIN generate_series(1, 3) AS level
 """
 
 _PUBLISH = """
