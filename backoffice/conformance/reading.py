@@ -22,6 +22,7 @@ from django.apps import apps
 from django.db import models
 
 from backoffice.conformance import scenario as form
+from backoffice.conformance.checking import faults
 from backoffice.kernel.currency import Currency
 from backoffice.kernel.decimals import exact_decimal
 from backoffice.kernel.errors import DomainError, InvalidInput
@@ -296,6 +297,8 @@ def _check_references(read: form.Scenario) -> None:
                 _refuse(f"steps[{index}].arrive[{place}]", "names no trade of the file", str(ticket))
         if step.cancel is not None and step.cancel not in names["trade"]:
             _refuse(f"steps[{index}].cancel", "names no trade of the file", str(step.cancel))
+    for place, problem, value in faults(read):
+        _refuse(place, problem, str(value))
 
 
 def _unique(section: str, given: Iterable[tuple[Any, str]]) -> set[Any]:

@@ -59,6 +59,21 @@ ORDER BY line.partner_id, line.trade_id, line.part, line.seq
 """
 
 
+def days_of_book() -> tuple[date, date]:
+    """The first and the last day of which anything is to be proved: a trade, a line of a trade or one of a month."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT coalesce(min(first), current_date), coalesce(max(last), current_date) FROM (
+                SELECT min(business_day) AS first, max(business_day) AS last FROM platform_ops_trade
+                UNION ALL SELECT min(day), max(day) FROM ib_commissionline
+                UNION ALL SELECT min(period), max(period) FROM ib_periodline) AS book
+            """
+        )
+        first, last = cursor.fetchone()
+        return first, last
+
+
 def prove_range(*, from_day: date, to_day: date, actor: Actor) -> ProofResult:
     """Derives every line of the days anew and compares; writes nothing. Each day is read in one snapshot."""
     authorise(actor, "ib.view_commissions")

@@ -9,7 +9,7 @@ from io import StringIO
 
 import pytest
 import time_machine
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from backoffice.core.books import verify_books
@@ -355,6 +355,13 @@ def test_the_commands_print_json_and_say_by_their_exit_status_whether_lines_are_
     out = StringIO()
     call_command("settle_commissions", *arguments, "--prove", stdout=out)
     assert json.loads(out.getvalue())["ok"] is True
+    whole = StringIO()
+    call_command("settle_commissions", "--prove", "--json", stdout=whole)
+    assert whole.getvalue() == out.getvalue(), "without days the whole book is proved"
+    with pytest.raises(CommandError, match="--from D --to D"):
+        call_command("settle_commissions")
+    with pytest.raises(CommandError, match="'2025-13-01' is not a day"):
+        call_command("settle_commissions", "--from", "2025-13-01")
     out = StringIO()
     call_command("explain_line", CommissionLine.objects.get().reference, "--json", stdout=out)
     assert json.loads(out.getvalue())["agrees"] is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -129,6 +130,22 @@ def test_a_file_that_is_no_scenario_ends_with_two_and_names_the_place(tmp_path: 
     assert status == 2
     assert f"{file}: plans[0].versions[0].rules[0].levl" in out
     assert "FAIL one: not a scenario" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "instead", "place"),
+    [
+        ("lots: 1", "lots: -1", "trades[0].lots"),
+        ("lots: 1", "lots: 0.000000001", "trades[0].lots"),
+        ("lots: 1", "lots: 1, opened: 2026-03-03T11:00", "trades[0].opened"),
+        ("lots: 1", "lots: 1, close_price: 0", "trades[0].close_price"),
+        ("expect:", "rates: {2026-03-02: {USD: 0}}\nexpect:", "rates.2026-03-02.USD"),
+        ("amount: 2}", "amount: 1}, {partner: broker, trade: 1, amount: 2}", "expect.lines[1]"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_place(given: str, instead: str, place: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(f"{place}: ")):
+        read_text(minimal().replace(given, instead))
 
 
 @pytest.mark.parametrize(
