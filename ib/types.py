@@ -188,6 +188,17 @@ class CoverageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ExcludedPart:
+    """Why a rule for a partner does not count a trade, for which others, or another rule of theirs, may be paid."""
+
+    trade_id: int
+    ticket: int
+    partner_id: int
+    part: int
+    reason: Exclusion
+
+
+@dataclass(frozen=True, slots=True)
 class UncoveredTrade:
     """A trade that is excluded or unmatched, with the reason."""
 

@@ -15,7 +15,7 @@ from backoffice.conformance.types import Row
 from backoffice.conformance.world import ACTOR, World
 from funding.ledger.selectors import balance_of
 from funding.ledger.services.accounts import get_account
-from ib.selectors.coverage import uncovered_trades
+from ib.selectors.coverage import excluded_parts, uncovered_trades
 from ib.services.settlement import days_to_settle
 
 Key = tuple[str, ...]
@@ -108,18 +108,28 @@ def _has_components() -> bool:
     return any(item.name == "component" for item in apps.get_model("ib.PlanRule")._meta.fields)
 
 
-def _excluded(world: World, _: Iterable[Any]) -> Found:
-    """Trades that earn somebody nothing, with the reason; the partner is named where the reason is about one."""
+def _excluded(world: World, wanted: Iterable[form.Excluded]) -> Found:
+    """Trades that earn somebody nothing, with the reason; the partner is named where others, or by another component they
+    themselves, are paid for the trade, and where the file names one."""
     partners = _codes(world.partners)
     days = list(_rows_of("platform_ops.Trade").values_list("business_day", flat=True).distinct())
     found: Found = {}
+    named = {one.trade for one in wanted if one.partner}
     if not days:
         return found
     for day in days_to_settle(from_day=min(days), to_day=max(days)):
+        parts: dict[int, Found] = {}
+        for part in excluded_parts(actor=ACTOR, day=day):
+            of_trade = parts.setdefault(part.ticket, {})
+            of_trade.setdefault((str(part.ticket), partners[part.partner_id]), part.reason.value)
         for trade in uncovered_trades(actor=ACTOR, day=day):
-            partner = partners.get(getattr(trade, "partner_id", None) or 0, "")
+            if trade.ticket in parts and trade.ticket in named:
+                continue
+            parts[trade.ticket] = {}
             reason = trade.reason.value if trade.reason is not None else trade.status.value
-            found[str(trade.ticket), partner] = reason
+            found[str(trade.ticket), ""] = reason
+        for of_trade in parts.values():
+            found |= of_trade
     return found
 
 

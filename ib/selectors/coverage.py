@@ -27,7 +27,7 @@ from ib.services import ordered
 from ib.services.card import ensure_current_card, facts_of_card
 from ib.services.quarantine import held_trades
 from ib.services.settlement import days_to_settle
-from ib.types import Coverage, CoverageRow, Exclusion, UncoveredTrade
+from ib.types import Coverage, CoverageRow, ExcludedPart, Exclusion, UncoveredTrade
 
 MAXIMUM_UNCOVERED = 500
 
@@ -192,6 +192,38 @@ def _by_month(scope: Scope, day: date, card: RateCardVersion) -> tuple[list[int]
         paid |= {item.trade.trade_id for item in found.valued if not item.exclusion}
         unsettled |= {row["trade_id"] for row in rows if row["day"] == day}
     return sorted(unsettled), sorted(excluded - paid)
+
+
+_EXCLUDED_PARTS = """
+WITH {fx}
+SELECT t.id, t.ticket, measured.beneficiary_id, measured.part, coalesce(measured.exclusion, 'missing_rate') AS reason
+FROM ({measured}) AS measured
+JOIN platform_ops_trade AS t ON t.id = measured.trade_id
+JOIN ib_partner AS partner ON partner.id = measured.beneficiary_id
+LEFT JOIN fx {conversion}
+WHERE (measured.exclusion IS NOT NULL OR fx.rate IS NULL)
+  AND (%(every_entity)s OR partner.entity_id = ANY(%(entities)s::bigint[]))
+ORDER BY 1, 3, 4 LIMIT %(limit)s
+"""
+
+
+def excluded_parts(*, actor: Actor, day: date) -> list[ExcludedPart]:
+    """What rules do not count of a day's trades, by trade, partner and part of the plan, with the reason. Bounded."""
+    authorise(actor, "ib.view_commissions")
+    card = ensure_current_card(actor=Actor.system("ib.coverage"))
+    facts, scope = facts_of_card(card), scope_of_day(day)
+    sql = _EXCLUDED_PARTS.format(fx=FX_TABLE, measured=measured_select(scope, facts), conversion=CONVERSION)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql,
+            {
+                **parameters_of(scope, facts),
+                "every_entity": actor.is_system,
+                "entities": sorted(actor.entity_ids),
+                "limit": MAXIMUM_UNCOVERED,
+            },
+        )
+        return [ExcludedPart(*row[:4], reason=Exclusion(row[4])) for row in cursor.fetchall()]
 
 
 _EXCLUDED_PARTNERS = """
