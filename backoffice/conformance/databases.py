@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from backoffice.kernel.errors import Misconfigured
 TEMPLATE_PREFIX = "conformance_template_"
 SCRATCH_PREFIX = "conformance_scratch_"
 LEFT_BEHIND_SECONDS = 3_600
+"""Scratch databases this old, and templates of other states of the code that were not used for so long, are dropped."""
+COMMON_DATABASE = "postgres"
 _LOCK = 0x636F6E66
 _ALIAS = "default"
 
@@ -44,17 +46,23 @@ def template_name() -> str:
 
 
 def ensure_template() -> str:
-    """The name of the migrated template, made first if it is not there. Of several runs one makes it, the others wait."""
+    """The name of the migrated template, made first if it is not there. Of several runs one makes it, the others wait.
+
+    They wait in the database that every server has: an advisory lock holds within one database only, and runs of one
+    server may be configured for several.
+    """
     name = template_name()
-    with _maintenance() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    with _maintenance(COMMON_DATABASE) as waiting, _maintenance() as cursor:
+        waiting.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         try:
             _drop_left_behind(cursor, keep=name)
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate", [name])
             if cursor.fetchone() is None:
                 _make_template(cursor, name)
+            used = sql.SQL("COMMENT ON DATABASE {} IS {}")
+            cursor.execute(used.format(sql.Identifier(name), sql.Literal(str(int(time.time())))))
         finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+            waiting.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
     return name
 
 
@@ -149,22 +157,31 @@ def _make_template(cursor: Any, name: str) -> None:
 def _drop_left_behind(cursor: Any, *, keep: str) -> None:
     """Databases of killed runs, and templates of other states of the code that nobody has used for as long."""
     oldest = time.time() - LEFT_BEHIND_SECONDS
-    cursor.execute(
-        "SELECT datname FROM pg_database WHERE datname LIKE %s"
-        " AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pg_stat_activity.datname = pg_database.datname)",
-        [SCRATCH_PREFIX.replace("_", r"\_") + "%"],
-    )
-    for (name,) in cursor.fetchall():
+    for name, _ in _unused(cursor, SCRATCH_PREFIX):
         made = name.removeprefix(SCRATCH_PREFIX).partition("_")[0]
         if made.isdigit() and int(made) < oldest:
-            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+            _drop_unless_used(cursor, name)
+    for name, used in _unused(cursor, TEMPLATE_PREFIX):
+        # half of a template, which a killed run left, has no mark
+        if name != keep and (not used.isdigit() or int(used) < oldest):
+            cursor.execute(sql.SQL("ALTER DATABASE {} WITH is_template false").format(sql.Identifier(name)))
+            _drop_unless_used(cursor, name)
+
+
+def _unused(cursor: Any, prefix: str) -> list[tuple[str, str]]:
+    """Databases of a prefix to which nobody is connected, with the mark of their last use."""
     cursor.execute(
-        "SELECT datname FROM pg_database WHERE datname LIKE %s AND datname <> %s",
-        [TEMPLATE_PREFIX.replace("_", r"\_") + "%", keep],
+        "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname LIKE %s"
+        " AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pg_stat_activity.datid = pg_database.oid)",
+        [prefix.replace("_", r"\_") + "%"],
     )
-    for (name,) in cursor.fetchall():
-        cursor.execute(sql.SQL("ALTER DATABASE {} WITH is_template false").format(sql.Identifier(name)))
-        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    return list(cursor.fetchall())
+
+
+def _drop_unless_used(cursor: Any, name: str) -> None:
+    """Drops a database unless somebody has come to it just now."""
+    with suppress(psycopg2.errors.ObjectInUse):
+        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
 
 
 @contextmanager
@@ -182,10 +199,12 @@ def _connected_to(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _maintenance() -> Iterator[Any]:
-    """A cursor outside any transaction, on the configured database, whose tables it never touches."""
+def _maintenance(database: str = "") -> Iterator[Any]:
+    """A cursor outside any transaction, on the configured database or another one, whose tables it never touches."""
     given = connections[_ALIAS].get_connection_params()
     wanted = {key: given[key] for key in ("dbname", "user", "password", "host", "port") if given.get(key)}
+    if database:
+        wanted["dbname"] = database
     try:
         connection = psycopg2.connect(**wanted)
     except psycopg2.OperationalError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -202,3 +203,32 @@ def test_numbers_are_read_exactly_and_words_stay_words() -> None:
     read = read_text(minimal().replace("code: client,", "code: client, country: NO,").replace("lots: 1", "lots: 0.1"))
     assert str(read.trades[0].lots) == "0.1"
     assert read.clients[0].country == "NO"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_templates_of_other_states_of_the_code_stay_while_they_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given: a template that another checkout used just now, one of long ago, and half of one by a killed run
+    monkeypatch.setattr(databases, "TEMPLATE_PREFIX", f"conformance_test_{os.getpid()}_")
+    names = {mark: f"{databases.TEMPLATE_PREFIX}{mark}" for mark in ("new", "old", "half", "own")}
+    marks = {"new": time.time(), "old": time.time() - databases.LEFT_BEHIND_SECONDS - 60}
+    with connection.cursor() as cursor:
+        for mark, name in names.items():
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 IS_TEMPLATE {mark != 'half'}")
+            if mark in marks:
+                cursor.execute(f"COMMENT ON DATABASE {name} IS '{int(marks[mark])}'")
+    monkeypatch.setattr(databases, "template_name", lambda: names["own"])
+
+    # when
+    try:
+        assert databases.ensure_template() == names["own"]
+
+        # then
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database WHERE datname = ANY(%s)", [list(names.values())])
+            assert {name for (name,) in cursor.fetchall()} == {names["new"], names["own"]}
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database WHERE datname = ANY(%s)", [list(names.values())])
+            for (name,) in cursor.fetchall():
+                cursor.execute(f"ALTER DATABASE {name} WITH is_template false")
+                cursor.execute(f"DROP DATABASE {name}")
