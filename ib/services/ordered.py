@@ -372,14 +372,16 @@ def _measures(
         key = month, rule.tier_measure == "notional"
         if key not in months:
             months[key] = ordered.measured_trades(partner_id=partner_id, period=month, with_notional=key[1])
-        trades = [trade for trade in months[key] if rule.tier_scope == "team" or trade.level <= 1]
-        measures[rule.pk] = _measure(rule, partner_id, month, trades, currencies[rule.pk])
+        measures[rule.pk] = _measure(rule, partner_id, month, months[key], currencies[rule.pk])
     return measures
 
 
 def _measure(rule: PlanRule, partner_id: int, month: date, trades: list[MeasuredTrade], currency: str) -> Measures:
+    # What is not counted is paid at the rate that what was counted before it has come to.
+    counted = [rule.tier_scope == "team" or trade.level <= 1 for trade in trades]
     if rule.tier_measure == "active_clients":
-        return Measures(whole=Decimal(len({trade.client_id for trade in trades})))
+        clients = {trade.client_id for trade, counts in zip(trades, counted, strict=True) if counts}
+        return Measures(whole=Decimal(len(clients)))
     if rule.tier_measure in {"deposits", "revenue"}:
         return Measures(whole=_money_measure(rule, partner_id, month, currency))
     if rule.tier_measure == "notional":
@@ -390,9 +392,9 @@ def _measure(rule: PlanRule, partner_id: int, month: date, trades: list[Measured
         added = [trade.lots for trade in trades]
     before: dict[int, tuple[Decimal, Decimal]] = {}
     total = ZERO
-    for trade, amount in zip(trades, added, strict=True):
-        before[trade.trade_id] = total, amount
-        total += amount
+    for trade, amount, counts in zip(trades, added, counted, strict=True):
+        before[trade.trade_id] = total, amount if counts else ZERO
+        total += before[trade.trade_id][1]
     return Measures(before=before, whole=total)
 
 
