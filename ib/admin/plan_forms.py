@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.forms.models import fields_for_model
+from django.forms.utils import flatatt
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -47,9 +48,10 @@ class GridInput(forms.Widget):
             ),
         )
         return format_html(
-            '<table class="pe-grid" id="{}" data-grid><thead><tr><th scope="col">{}</th><th scope="col">{}</th></tr></thead>'
+            '<table class="pe-grid" id="{}" data-grid{}><thead><tr><th scope="col">{}</th><th scope="col">{}</th></tr></thead>'
             "<tbody>{}</tbody></table>",
             (attrs or {}).get("id", f"id_{name}"),
+            flatatt({key: found for key, found in self.attrs.items() if key.startswith("data-")}),
             *self.headings,
             cells,
         )

@@ -15,7 +15,7 @@ from backoffice.kernel.decimals import EXACT, divide, round_decimal
 from ib.rules.amounts import HUNDREDTH, SHARES, ZERO
 from ib.rules.rates import Earning, Node, RateRule, TradeClass, VersionRules, chain_rates, winning_rule
 from ib.rules.references import plain
-from ib.rules.terms import CLIENT_BASES, TRADE_BASES
+from ib.rules.terms import CLIENT_BASES, RANK_BONUS, TRADE_BASES
 
 DEEPEST_TRIED = 12
 """Levels that the worst case is tried for where a version states no limit."""
@@ -69,6 +69,7 @@ class Checked:
     maximum_share: Decimal | None = None
     highest_tiers: Mapping[int, Decimal] = field(default_factory=dict)
     by_hand_only: tuple[str, ...] = ()
+    earned_ranks: tuple[str, ...] = ()
     lifetime_caps: tuple[int, ...] = ()
 
 
@@ -91,6 +92,7 @@ def check_version(checked: Checked, *, typical: Mapping[int, TypicalLot] | None 
         *_never_reached(checked),
         *_overlaps(checked),
         *_unknown_ranks(checked),
+        *_bonuses_never_earned(checked),
         *_gaps(checked),
         *_ranks_by_hand(checked),
         *_guard(checked, typical or {}),
@@ -207,6 +209,17 @@ def _unknown_ranks(checked: Checked) -> Iterator[Finding]:
         if rule.rank and rule.rank not in checked.version.ranks:
             text = f"“{checked.sentences[rule.rule_id]}” is for the rank {rule.rank}, which the version does not have."
             yield Finding("unknown_rank", text, True, (rule.rule_id,))
+
+
+def _bonuses_never_earned(checked: Checked) -> Iterator[Finding]:
+    """Bonuses for ranks that no month earns: without conditions only the lowest one is, where others have some."""
+    for rule in checked.rules:
+        if rule.basis == RANK_BONUS and rule.rank in checked.version.ranks and rule.rank not in checked.earned_ranks:
+            text = (
+                f"“{checked.sentences[rule.rule_id]}” never pays: no month earns the rank {rule.rank}, for nothing says what"
+                " earns it."
+            )
+            yield Finding("never_paid", text, True, (rule.rule_id,))
 
 
 def _gaps(checked: Checked) -> Iterator[Finding]:

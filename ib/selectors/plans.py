@@ -189,6 +189,9 @@ def _checked(version: PlanVersion, currency: str, today: date) -> Checked:
         by_hand_only=tuple(
             code for code, has in conditions.items() if not has and code not in lowest and any(conditions.values())
         ),
+        earned_ranks=tuple(
+            code for code, has in conditions.items() if has or (code in lowest and any(conditions.values()))
+        ),
         lifetime_caps=tuple(rule.pk for rule in rows if rule.cap_client_lifetime is not None),
     )
 

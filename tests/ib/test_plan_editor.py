@@ -18,6 +18,7 @@ from backoffice.kernel.errors import Conflict, IllegalTransition, InvalidInput
 from ib.models import CommissionLine, PlanRule, PlanVersion
 from ib.rules.guard import Payout, parts_of_share
 from ib.rules.plan_checks import Checked, TypicalLot, check_version, worst_cases
+from ib.rules.ranks import Condition
 from ib.rules.rates import RateRule, VersionRules
 from ib.rules.sentences import sentence
 from ib.selectors import explain_line
@@ -295,6 +296,10 @@ def test_a_version_that_cannot_mean_what_it_says_is_not_published_by_a_person(br
     plans.add_rank(version_id=draft.pk, code="gold", name="Gold", actor=SYSTEM)
     bonus = RuleTerms(rate=Decimal(5), basis="rank_bonus", currency="USD", rank="gold", bonus_for="kept", position=0)
     plans.add_rule(version_id=draft.pk, terms=bonus, actor=SYSTEM)
+    assert [item.kind for item in check_plan_version(actor=maker, version_id=draft.pk).fatal] == ["never_paid"]
+    plan_drafts.set_rank(
+        version_id=draft.pk, code="gold", conditions=[Condition("lots", "team", "month", Decimal(10))], actor=SYSTEM
+    )
     assert check_plan_version(actor=maker, version_id=draft.pk).fatal == ()
     # Two things make no sense under a guard, and are refused by name, whoever publishes
     plans.add_rule(version_id=draft.pk, terms=lots("1", level=5, cap_client_lifetime=Decimal(100)), actor=SYSTEM)
