@@ -50,11 +50,13 @@ class VersionRules:
     depth_limit: int | None = None
     pays_own_trades: bool = False
 
-    @property
-    def parts(self) -> dict[str, int]:
-        """The number of each component: the main one first, the others by name."""
+    parts: dict[str, int] = field(init=False, repr=False, compare=False)
+    """The number of each component: the main one first, the others by name."""
+
+    def __post_init__(self) -> None:
         first = {rule.component for rule in self.rules}
-        return {name: number for number, name in enumerate(sorted(first, key=lambda name: (name != "main", name)))}
+        names = sorted(first, key=lambda name: (name != "main", name))
+        object.__setattr__(self, "parts", {name: number for number, name in enumerate(names)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,9 @@ def winning_rule(node: Node, level: int, trade: TradeClass, component: str) -> R
     if node.version is None or _barred(node, level):
         return None
     for rule in node.version.rules:
+        # Most rules are for another level or group; that is seen without asking for words.
+        if rule.level not in (None, level) or rule.symbol_group_id not in (None, trade.symbol_group_id):
+            continue
         if rule.component == component and not _mismatch(rule, node, level, trade):
             return rule
     return None

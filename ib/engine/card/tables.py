@@ -5,7 +5,8 @@ Content-addressed: an entry that is still true keeps its row and its id, one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from io import StringIO
 from typing import Any
 
@@ -154,7 +155,7 @@ class _Rows(StringIO):
             row = next(self._rows, None)
             if row is None:
                 break
-            line = "\t".join(_text(value) for value in row) + "\n"
+            line = "\t".join([_TEXTS.get(type(value), str)(value) for value in row]) + "\n"
             parts.append(line)
             length += len(line)
         whole = "".join(parts)
@@ -163,12 +164,12 @@ class _Rows(StringIO):
         return given
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return "\\N"
-    if isinstance(value, tuple):
-        return "{" + ",".join(map(str, value)) + "}"
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+_TEXTS: dict[type, Callable[[Any], str]] = {
+    type(None): lambda value: "\\N",
+    tuple: lambda value: "{" + ",".join(map(str, value)) + "}",
+    datetime: datetime.isoformat,
+}
+"""How values are written that `str` would write otherwise."""
 
 
 def write_build(rows: Iterable[tuple[Any, ...]]) -> None:
