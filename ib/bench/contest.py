@@ -22,13 +22,14 @@ from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict
 from ib.bench import copying, naive
 from ib.bench.duck import Duck
+from ib.bench.moving import moves
 from ib.bench.worker import SecondProcess, second_process
-from ib.bench.world import ACTOR, FIRST_TICKET, SCALES, WRITTEN_BY_SETTLEMENT, World, build_world
+from ib.bench.world import ACTOR, DAYS, FIRST_TICKET, SCALES, WRITTEN_BY_SETTLEMENT, World, build_world
 from ib.engine.target import scope_of_trades
 from ib.models import RateCardVersion
 from ib.services.proof import differences, prove_range
 from ib.services.settlement import settle_ingest_batch, settle_range
-from ib.services.shards import SETTLE_BATCH
+from ib.services.shards import SETTLE_BATCH, enqueue_batch
 from platform_ops.services.ingest import ingest_csv
 
 MICRO_BATCH_TRADES = 100
@@ -36,6 +37,7 @@ CORRECTED_SHARE = 100
 """One trade in so many is corrected."""
 
 ONE, TWO = "ours, 1 process", "ours, 2 processes"
+TENTH, HUNDREDTH = "ours, a tenth of the trades", "ours, a hundredth of the trades"
 AGAIN, PROOF, DELTA = "ours, settled again", "ours, proof", "ours, 1 % corrected"
 COPY_ONE, COPY_TWO = "COPY with key, 1 connection", "COPY with key, 2 connections"
 BARE_TWO = "COPY, key after, 2 connections"
@@ -43,15 +45,16 @@ DUCK, ORM, CACHED = "DuckDB, arithmetic only", "ORM trade by trade", "dictionari
 
 
 def settle(size: str) -> Iterator[Contest]:
-    """The suite: settlement of thirty days, and of a hundred trades at a time."""
+    """The suite: settlement of thirty days, of a hundred trades at a time, and of what a move in the past changes."""
     world = build_world(SCALES[size])
     with tempfile.TemporaryDirectory(prefix="bench-") as name, second_process() as second:
         bench = _Bench(world, Path(name), second)
         try:
-            yield bench.whole_period(rounds=2 if size == "std" else 3)
+            yield bench.whole_period(rounds=2)
         finally:
             bench.close()
         yield _micro_batches(world)
+        yield moves(world)
 
 
 class _Bench:
@@ -70,6 +73,9 @@ class _Bench:
         self.duck = Duck(days=world.days, folder=folder)
         self.exported = False
         self.corrections = 0
+        self.hundredth = 0
+        first = int(fetch_all("SELECT min(id) FROM platform_ops_trade")[0][0])
+        self.last_of_hundredth = first + self.all_units // 100 - 1
 
     def close(self) -> None:
         """Frees what is not in the database."""
@@ -79,6 +85,11 @@ class _Bench:
         """Every contender, in an order in which each finds what it needs; settlement by two processes comes last."""
         units = self.all_units
         contenders = [
+            Contender(HUNDREDTH, self._settle_alone, units // 100, prepare=self._queue_hundredth,
+                      checksums=self._checksum_of_hundredth, clean=self._give_hundredth_back, turns=1),
+            Contender(TENTH, self._settle_alone, units // 10,
+                      prepare=lambda: self.world.reset(self.world.batch_ids[: DAYS // 10]),
+                      checksums=self._checksum_of_tenth, turns=1),
             Contender(ONE, self._settle_alone, units, prepare=self.world.reset, notes=_count_lines,
                       checksums=self._checksums_of_ours, clean=self._export, turns=1),
             Contender(AGAIN, self._settle_again, self.part_units, checksums=self._nothing_new, turns=1),
@@ -111,6 +122,29 @@ class _Bench:
             clean=copying.drop_table,
             turns=turns,
         )
+
+    def _queue_hundredth(self) -> None:
+        """The first trades of the first day become a batch of their own."""
+        self.world.reset(())
+        (self.hundredth,) = fetch_all(_ANOTHER_BATCH, {"like": self.world.batch_ids[0]})[0]
+        self._hand_over(self.world.batch_ids[0], self.hundredth)
+        enqueue_batch(ingest_batch_id=self.hundredth)
+
+    def _give_hundredth_back(self) -> None:
+        empty_tables(WRITTEN_BY_SETTLEMENT)
+        self._hand_over(self.hundredth, self.world.batch_ids[0])
+
+    def _hand_over(self, given: int, taken: int) -> None:
+        run_sql("SET session_replication_role = 'replica'")
+        run_sql(_HAND_OVER, {"given": given, "taken": taken, "last": self.last_of_hundredth})
+        run_sql("RESET session_replication_role")
+        settle_down(["platform_ops_trade"])
+
+    def _checksum_of_hundredth(self) -> Mapping[str, Any]:
+        return {"first hundredth": checksum_of(f"day = '{self.part[0]}' AND trade_id <= {self.last_of_hundredth}")}
+
+    def _checksum_of_tenth(self) -> Mapping[str, Any]:
+        return {"first tenth": checksum_of(f"day <= '{self.world.days[DAYS // 10 - 1]}'")}
 
     def _settle_alone(self) -> None:
         jobs.run_ready(kind=SETTLE_BATCH, owner="bench:1")
@@ -167,6 +201,8 @@ class _Bench:
             raise Conflict(f"Jobs left: {left}; accrued and lines differ: {books}.", code="bench_checksum")
         return {
             "all lines": checksum_of("TRUE"),
+            **self._checksum_of_hundredth(),
+            **self._checksum_of_tenth(),
             "ORM sample": checksum_of("trade_id = ANY(%(ids)s)", self.orm_sample),
             "dictionaries sample": checksum_of("trade_id = ANY(%(ids)s)", self.cached_sample),
         }
@@ -185,6 +221,8 @@ _COMPARISONS = (
     Comparison("settle, 2 processes", TWO, DUCK),
     Comparison("settle, 2 processes", TWO, ORM, target=1 / 2_000),
     Comparison("settle, 2 processes", TWO, CACHED, target=1 / 20),
+    Comparison("cost of a trade: a tenth against a hundredth", TENTH, HUNDREDTH, target=1.25),
+    Comparison("cost of a trade: all against a tenth", ONE, TENTH, target=1.25),
     Comparison("settle again: 0 lines", AGAIN, ONE, target=1.5),
     Comparison("prove every line", PROOF, ONE, target=1.5),
     Comparison("settle the delta of 1 % corrected trades", DELTA, ONE, target=0.1),
@@ -303,6 +341,17 @@ SELECT partner_id, sum(booked) FROM (
     WHERE account.kind = 'partner_accrued'
 ) AS both_sides
 GROUP BY partner_id HAVING sum(booked) <> 0 LIMIT 3
+"""
+
+_ANOTHER_BATCH = """
+INSERT INTO platform_ops_ingestbatch
+    (server_id, source, new_deals, corrected_deals, stale_deals, changed_trades, changed_positions, changed_operations,
+     created_at)
+SELECT server_id, source, 0, 0, 0, 0, 0, 0, created_at FROM platform_ops_ingestbatch WHERE id = %(like)s RETURNING id
+"""
+_HAND_OVER = """
+UPDATE platform_ops_trade SET batch_id = %(taken)s, first_batch_id = %(taken)s
+WHERE batch_id = %(given)s AND id <= %(last)s
 """
 
 # In the order of the staging table's columns.

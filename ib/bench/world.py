@@ -11,6 +11,7 @@ market, at trades before or at whole months: deals of this world have no opening
 # ruff: noqa: S608 -- own text and own numbers
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -62,7 +63,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(20_000, 2_000, 200, orm_sample=50, cached_sample=2_000, micro_batches=20),
+    "smoke": Scale(20_000, 2_000, 200, orm_sample=30, cached_sample=1_500, micro_batches=15),
     "std": Scale(1_000_000, 50_000, 2_000, orm_sample=200, cached_sample=20_000, micro_batches=100),
     "big": Scale(10_000_000, 50_000, 2_000, orm_sample=400, cached_sample=50_000, micro_batches=100),
 }
@@ -77,10 +78,10 @@ class World:
     server_id: int
     batch_ids: tuple[int, ...]
 
-    def reset(self) -> None:
-        """Takes back every settlement and queues every batch again."""
+    def reset(self, batch_ids: Sequence[int] | None = None) -> None:
+        """Takes back every settlement and queues every batch again, or only those."""
         empty_tables(WRITTEN_BY_SETTLEMENT)
-        for batch_id in self.batch_ids:
+        for batch_id in self.batch_ids if batch_ids is None else batch_ids:
             enqueue_batch(ingest_batch_id=batch_id)
         settle_down()
 
@@ -184,7 +185,8 @@ SELECT uuidv7(), 'IB-' || lpad(number::text, 5, '0'), %(entity)s, %(brand)s, 'Pa
 FROM generate_series(1, %(partners)s) AS number ORDER BY number
 """
 
-# Levels 1 to 6 hold 1, 6, 20, 33, 25 and 15 per cent of the partners: on average a partner stands 4.2 deep.
+# Levels 1 to 6 hold 1, 6, 20, 33, 25 and 15 per cent of the partners: on average a partner stands 4.2 deep. The first of
+# each level have the largest teams; a fifth to a quarter of all partners stand below one.
 _TREE = f"""
 CREATE TABLE {SCHEMA}.tree AS
 WITH placed AS (
@@ -196,7 +198,7 @@ WITH placed AS (
     SELECT level, min(id) AS first, count(*) AS members FROM placed GROUP BY level
 )
 SELECT placed.number, placed.id, placed.level,
-       above.first + floor(above.members * {SCHEMA}.chance(placed.number, 11))::bigint AS parent_id,
+       above.first + floor(above.members * power({SCHEMA}.chance(placed.number, 11), 2))::bigint AS parent_id,
        above.first + floor(above.members * {SCHEMA}.chance(placed.number, 12))::bigint AS later_parent_id
 FROM placed LEFT JOIN spans AS above ON above.level = placed.level - 1
 """
