@@ -30,7 +30,7 @@ from ib.engine.target import (
     scope_of_trades,
     target_select,
 )
-from ib.models import TradePeriodMark
+from ib.models import PlanRule, TradePeriodMark
 from ib.rules.amounts import Rounding
 from ib.rules.ordered import OrderedTrade, Valued
 from platform_ops.selectors.rates import crossed_rates_select
@@ -386,6 +386,32 @@ CROSS JOIN LATERAL generate_series(due.period, least(greatest(due.period, (
 RETURNING partner_id, period
 """
 ALL_LATER = 1_200
+
+
+_MARK_DEPOSITS = """
+WITH RECURSIVE edge AS (
+    SELECT child_id, parent_id FROM ib_partneredge UNION SELECT child_id, parent_id FROM ib_partneredgeversion
+), above AS (
+    SELECT partner_id FROM ib_clientreferral WHERE client_id = %(client)s
+    UNION
+    SELECT edge.parent_id FROM above JOIN edge ON edge.child_id = above.partner_id
+)
+INSERT INTO ib_tradeperiodmark (partner_id, period, cause)
+SELECT DISTINCT entry.beneficiary_id,
+       (%(period)s::date + (rule.tier_window = 'prior')::int * interval '1 month')::date, %(cause)s
+FROM ib_ratecardentry AS entry
+JOIN ib_planrule AS rule ON rule.id = entry.terms_rule_id AND rule.tier_measure = 'deposits'
+WHERE entry.is_current AND entry.needs_period AND entry.beneficiary_id IN (SELECT partner_id FROM above)
+"""
+
+
+def mark_deposits(*, client_id: int, day: date, cause: str) -> int:
+    """Marks the months whose tiers look at what a client paid in or took back on a day; how many."""
+    if not PlanRule.objects.filter(tier_measure="deposits").exists():
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(_MARK_DEPOSITS, {"client": client_id, "period": month_of(day), "cause": cause[:80]})
+        return int(cursor.rowcount)
 
 
 def _concerned(scope: Scope, facts: CardFacts) -> str:

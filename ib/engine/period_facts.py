@@ -18,6 +18,8 @@ from django.db import connection
 from ib.engine.fx import RATE_DECIMALS
 from platform_ops.selectors.trade_economics import Part, trade_economics_select
 
+NET_DEPOSITS = {"deposit": 1, "refund": -1, "chargeback": -1}
+"""What counts as paid in, and what is taken off it, by kind of fact."""
 FOREVER = "{(,)}"
 """A window without bounds, as the text of a multirange."""
 MAXIMUM_DEPTH = 100
@@ -281,7 +283,7 @@ def revenue(scope: Scope, *, spread_sides: str = "entry", by_client: bool = Fals
 _VOLUME = """
 WITH RECURSIVE {placed}, {trades}
 SELECT trade.client_id, date_trunc('month', trade.day)::date AS period, count(*), sum(trade.volume_lots)
-FROM trade GROUP BY 1, 2 ORDER BY 2, 1
+FROM trade WHERE trade.volume_lots > 0 GROUP BY 1, 2 ORDER BY 2, 1
 """
 
 

@@ -47,7 +47,7 @@ SELECT placed.root_id, coalesce(sum(t.volume_lots) FILTER (WHERE placed.level <=
 FROM placed
 JOIN platform_ops_tradingaccount AS account ON account.client_id = placed.client_id AND NOT account.is_demo
 JOIN platform_ops_trade AS t ON t.account_id = account.id AND placed.validity @> t.closed_at
-WHERE NOT t.is_cancelled AND t.business_day BETWEEN %(first)s AND %(last)s
+WHERE NOT t.is_cancelled AND t.volume_lots > 0 AND t.business_day BETWEEN %(first)s AND %(last)s
 GROUP BY placed.root_id
 """
 

@@ -25,7 +25,7 @@ from backoffice.kernel.decimals import exact_decimal, round_decimal
 from backoffice.kernel.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound
 from ib.models import ClientEvent
 from ib.models.client_events import MONEY_KINDS, ClientEventKind
-from ib.services import ranks
+from ib.services import ordered, ranks
 
 RECORD = "ib.record_client_events"
 OF_RANKS = frozenset({ClientEventKind.DEPOSIT, ClientEventKind.REFUND, ClientEventKind.CHARGEBACK})
@@ -189,6 +189,7 @@ def _write(fact: ClientFact, *, client: models.Model, actor: Actor, reverses: Cl
                 day=stored.day,
                 cause=f"{stored.get_kind_display().lower()} of {stored.day} {told} (fact {stored.pk})",
             )
+            ordered.deposits_changed(client_id=stored.client_id, day=stored.day, cause=f"fact {stored.pk}")
     return stored
 
 

@@ -25,8 +25,8 @@ from ib.engine import booking, ordered
 from ib.engine.booking import pin_plan
 from ib.engine.card.building import CardFacts
 from ib.engine.ordered import GUARD, Candidate, MeasuredTrade, Room
+from ib.engine.period_facts import NET_DEPOSITS, Selectors, events_of, placements, rates, revenue
 from ib.engine.period_facts import Scope as EventScope
-from ib.engine.period_facts import events_of, rates, revenue
 from ib.engine.target import RATE_CARD
 from ib.locks import lock_days, lock_ordered_trades
 from ib.models import PlanRule, RateCardVersion, SettlementBatch, TradePeriodMark
@@ -204,6 +204,12 @@ def due_months(*, periods: Iterable[date] | None = None) -> list[tuple[int, date
 def enqueue_due(*, key: str) -> None:
     """Has a worker settle what is marked."""
     jobs.enqueue(kind=SETTLE_ORDERED, key=key, payload={})
+
+
+def deposits_changed(*, client_id: int, day: date, cause: str) -> None:
+    """Has the months settled again whose tiers look at what the client paid in, or took back, on a day."""
+    if ordered.mark_deposits(client_id=client_id, day=day, cause=cause):
+        enqueue_due(key=cause)
 
 
 def run_due_job(job: Job, owner: str) -> dict[str, Any]:
@@ -399,13 +405,25 @@ def _measure(rule: PlanRule, partner_id: int, month: date, trades: list[Measured
 
 
 def _money_measure(rule: PlanRule, partner_id: int, month: date, currency: str) -> Decimal:
-    """Deposits, or spread and commission, of a whole month in the reward's currency."""
-    scope = EventScope(partner_id=partner_id, from_day=month, to_day=ordered.days_of_period(month)[-1])
+    """Deposits less what was paid back, or spread and commission, of a whole month in the reward's currency."""
+    deepest = None if rule.tier_scope == "team" else 1
+    scope = EventScope(
+        partner_id=partner_id,
+        from_day=month,
+        to_day=ordered.days_of_period(month)[-1],
+        selectors=Selectors(deepest=deepest),
+    )
     amounts: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     if rule.tier_measure == "deposits":
-        for event in events_of(scope, kinds=["deposit"]):
-            if scope.from_day <= event.day <= scope.to_day:
-                amounts[event.day, event.currency] += event.amount or ZERO
+        placed = defaultdict(list)
+        for place in placements(scope):
+            if deepest is None or place.level <= deepest:
+                placed[place.client_id].append(place)
+        for event in events_of(scope, kinds=sorted(NET_DEPOSITS)):
+            if scope.from_day <= event.day <= scope.to_day and any(
+                place.holds(event.at) for place in placed[event.client_id]
+            ):
+                amounts[event.day, event.currency] += NET_DEPOSITS[event.kind] * (event.amount or ZERO)
     else:
         for row in revenue(scope, spread_sides=rule.spread_sides or "entry"):
             if row.code in {"spread", "commission"}:

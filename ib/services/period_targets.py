@@ -261,8 +261,11 @@ def tier_measures(world: World, terms: RuleTerms, *, bases: dict[date, Decimal],
         for (day, _, _, _), amount in zip(rows, amounts, strict=True):
             found[period_of(day)] += amount
     elif terms.tier_measure == "deposits":
-        events = [event for event in facts.events_of(scope, kinds=["deposit"]) if _stands(world, event, terms)]
-        amounts = converted([(item.day, item.currency, item.amount or ZERO) for item in events], terms.currency)
+        kinds = facts.NET_DEPOSITS
+        events = [event for event in facts.events_of(scope, kinds=sorted(kinds)) if _stands(world, event, terms)]
+        amounts = converted(
+            [(item.day, item.currency, kinds[item.kind] * (item.amount or ZERO)) for item in events], terms.currency
+        )
         for event, amount in zip(events, amounts, strict=True):
             found[period_of(event.day)] += amount
     else:
