@@ -63,7 +63,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(20_000, 2_000, 200, orm_sample=30, cached_sample=1_500, micro_batches=15),
+    "smoke": Scale(12_000, 1_500, 120, orm_sample=30, cached_sample=1_500, micro_batches=15),
     "std": Scale(1_000_000, 50_000, 2_000, orm_sample=200, cached_sample=20_000, micro_batches=100),
     "big": Scale(10_000_000, 50_000, 2_000, orm_sample=400, cached_sample=50_000, micro_batches=100),
 }
