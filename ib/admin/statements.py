@@ -10,9 +10,10 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from backoffice.core.access import visible_to
+from backoffice.core.access import get_visible, visible_to
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
 from backoffice.ui.admin import DeskModelAdmin
@@ -30,12 +31,14 @@ from backoffice.ui.columns import (
 from backoffice.ui.formats import format_day
 from backoffice.ui.forms import ReasonForm
 from backoffice.ui.panels import register_panel
-from backoffice.ui.views import DeskActionView
+from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
 from ib.admin.forms import day_field
 from ib.admin.payouts import PayStatement
 from ib.admin.tables import table
 from ib.models import CommissionStatement, Partner, PayoutTerms
 from ib.models.statements import StatementPeriod
+from ib.portal.statements import LINE_COLUMNS
+from ib.selectors.statement_lines import StatementLine, statement_lines
 from ib.services import payout_terms, statements
 from ib.statement_rules import PART_TITLES, needs_nobody
 
@@ -223,6 +226,33 @@ class CommissionStatementAdmin(DeskModelAdmin):
     review_shown = moment_column("review_until", title="Review until", order="review_until")
 
 
+@register_desk_page
+class StatementLines(DeskTablePage):
+    """Every line that a statement counts, and what has none: the rows add up to what was earned."""
+
+    desk, slug, title, route = "ib", "statement_lines", "Lines of a statement", "statements/<int:statement_id>/lines/"
+    capability = "ib.view_statements"
+    columns = LINE_COLUMNS
+    empty_text = "Nothing was earned in these days."
+
+    def rows(self, actor: Actor, filters: Mapping[str, Any]) -> Sequence[StatementLine]:
+        """In the order in which they were booked."""
+        rows = CommissionStatement.objects.select_related("partner")
+        return statement_lines(actor=actor, statement=get_visible(rows, actor, pk=self.kwargs["statement_id"]))
+
+    def above(self, actor: Actor, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """Of which statement, and its sum."""
+        rows = CommissionStatement.objects.select_related("partner")
+        statement = get_visible(rows, actor, pk=self.kwargs["statement_id"])
+        return {
+            "summary": [
+                ("Statement", object_link(statement, f"{statement.partner} {statement.number}")),
+                ("Days", f"{statement.from_day} to {statement.to_day}"),
+                ("Earned", money_html(statement.earned, statement.currency)),
+            ]
+        }
+
+
 class ProposeTerms(DeskActionView):
     """Asks for payout terms."""
 
@@ -358,4 +388,8 @@ def _sums(statement: CommissionStatement, actor: Actor) -> SafeString:
         ["Held before and released", money_html(statement.released, statement.currency)],
         ["Total", money_html(statement.total, statement.currency)],
     ]
-    return table(["From", "Amount"], rows, numeric_from=1)
+    lines = format_html(
+        '<p><a class="bo-link" href="{}">Every line that it counts</a></p>',
+        StatementLines.url(statement_id=statement.pk),
+    )
+    return table(["From", "Amount"], rows, numeric_from=1) + lines

@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from django.http import HttpRequest
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html
 
 from backoffice.core.access import get_visible, visible_to
 from backoffice.core.types import Actor, Role
+from backoffice.kernel.errors import InvalidInput
 from backoffice.ui.columns import computed, moment, money, money_html, number, state, text
-from backoffice.ui.exports import export_response
+from backoffice.ui.exports import EXPORT_ROW_LIMIT, FORMATS, export_response
 from backoffice.ui.portal import PortalTablePage, PortalView, register_portal_page
 from ib import selectors
 from ib.models import CommissionStatement, StatementHold, StatementPaper
+from ib.selectors.statement_lines import count_lines, statement_lines
 from ib.services.payouts import with_left
 from ib.statement_rules import PART_TITLES
 
@@ -74,6 +77,22 @@ EXPORT_COLUMNS = (
 )
 
 
+LINE_COLUMNS = (
+    text("what", title="Of"),
+    text("reference", title="Line"),
+    moment("booked_day", title="Booked"),
+    moment("day", title="Day"),
+    moment("closed_at", title="Trade closed"),
+    number("ticket", title="Trade", digits=0),
+    text("source", title="Client"),
+    text("symbol", title="Symbol"),
+    number("lots", title="Lots"),
+    number("amount", title="Amount"),
+    text("currency", title="Currency"),
+)
+"""Of the file of a statement's lines, on the desk too."""
+
+
 class StatementsPage(PortalTablePage):
     """Every statement of the partner, and the same as a file."""
 
@@ -107,11 +126,27 @@ class StatementPage(PortalView):
 
     roles, template_name = ROLES, "ib/portal/statement.html"
 
-    def context(self, actor: Actor) -> Mapping[str, Any]:
-        """Its parts, and the way to its lines."""
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The page, or its lines as a file."""
+        file_format = request.GET.get("export", "")
+        if file_format not in FORMATS:
+            return super().get(request, *args, **kwargs)
+        statement = self.statement(self.actor)
+        try:
+            return lines_file(request, statement, file_format, actor=self.actor)
+        except InvalidInput as error:
+            messages.error(request, error.message)
+            return HttpResponseRedirect(request.path)
+
+    def statement(self, actor: Actor) -> CommissionStatement:
+        """The partner's own of this number."""
         partner = selectors.own_partner(actor=actor)
         own = with_left(CommissionStatement.objects.filter(partner=partner))
-        statement = get_visible(own, actor, number=self.kwargs["number"])
+        return get_visible(own.select_related("partner"), actor, number=self.kwargs["number"])
+
+    def context(self, actor: Actor) -> Mapping[str, Any]:
+        """Its parts, and the way to its lines."""
+        statement = self.statement(actor)
         sums = [(PART_TITLES.get(source, source), Decimal(amount)) for source, amount in statement.parts]
         rows = [
             ("Carried from earlier statements", statement.carried_in),
@@ -134,6 +169,20 @@ class StatementPage(PortalView):
             "total": money_html(statement.total, statement.currency),
             "payable": money_html(statement.payable, statement.currency) if statement.payable is not None else "",
         }
+
+
+def lines_file(request: HttpRequest, statement: Any, file_format: str, *, actor: Actor) -> HttpResponseBase:
+    """The lines of a statement as a file. Raises InvalidInput when they are too many for one."""
+    count = count_lines(statement)
+    rows = statement_lines(actor=actor, statement=statement) if count <= EXPORT_ROW_LIMIT else []
+    return export_response(
+        request,
+        name=f"statement-{statement.partner.reference}-{statement.number}",
+        columns=LINE_COLUMNS,
+        rows=rows,
+        count=max(count, len(rows)),
+        file_format=file_format,
+    )
 
 
 def _holds(statement: CommissionStatement, actor: Actor) -> list[dict[str, Any]]:

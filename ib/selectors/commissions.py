@@ -23,7 +23,7 @@ MAXIMUM_LINES = 100_000
 # themselves, else only the partner below through whom the trade came. Taken-back lines have no card entry of their own
 # and borrow the path of the line before. Lots count once, at the latest line of a trade.
 _OWN = """
-SELECT line.trade_id, line.part, line.seq, line.day, line.level, line.amount, line.currency, t.closed_at, t.ticket,
+SELECT line.trade_id, line.part, line.seq, line.day, line.booked_day, line.level, line.amount, line.currency, t.closed_at, t.ticket,
        CASE WHEN later.seq IS NULL THEN line.quantity ELSE 0 END AS lots,
        CASE WHEN line.level = 1 THEN coalesce(client.reference, 'unassigned account')
             ELSE 'through ' || coalesce(via.reference, 'a partner') END AS source,
@@ -45,8 +45,9 @@ LEFT JOIN crm_client AS client ON client.id = account.client_id
 JOIN platform_ops_serversymbol AS server_symbol ON server_symbol.id = t.server_symbol_id
 LEFT JOIN platform_ops_symbol AS symbol ON symbol.id = server_symbol.symbol_id
 LEFT JOIN platform_ops_symbolgroup AS symbol_group ON symbol_group.id = symbol.group_id
-WHERE line.partner_id = %(partner)s AND line.day BETWEEN %(from)s AND %(to)s
-"""
+WHERE line.partner_id = %(partner)s AND """
+_OF_DAYS = _OWN + "line.day BETWEEN %(from)s AND %(to)s"
+_BOOKED = _OWN + "line.currency = %(currency)s AND line.booked_day BETWEEN %(from)s AND %(to)s"
 
 _GROUPINGS = {
     Grouping.DAY: "own.day::text",
@@ -66,7 +67,7 @@ def commission_by(
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {key}, own.currency, sum(own.amount), sum(own.lots), count(DISTINCT own.trade_id)"  # noqa: S608
-            f" FROM ({_OWN}) AS own GROUP BY 1, 2 ORDER BY {order} LIMIT 1000",
+            f" FROM ({_OF_DAYS}) AS own GROUP BY 1, 2 ORDER BY {order} LIMIT 1000",
             {"partner": partner.pk, "from": from_day, "to": to_day},
         )
         return [CommissionSum(*row) for row in cursor.fetchall()]
@@ -77,25 +78,43 @@ def own_lines(
 ) -> Sequence[OwnLine]:
     """A partner's lines of the days, the newest first."""
     check_own_or_staff(actor, partner, "ib.view_commissions")
+    asked = {"partner": partner.pk, "from": from_day, "to": to_day}
+    return [line for line, _ in _read(_OF_DAYS, "own.day DESC, own.closed_at DESC, own.seq DESC", limit, asked)]
+
+
+def booked_lines(
+    *, actor: Actor, partner: Partner, currency: str, first: date, last: date, limit: int = MAXIMUM_LINES
+) -> list[tuple[OwnLine, date]]:
+    """A partner's lines whose entries are of the days, each with its entry's day, in the order in which they were booked."""
+    check_own_or_staff(actor, partner, "ib.view_commissions")
+    asked = {"partner": partner.pk, "currency": currency, "from": first, "to": last}
+    return _read(_BOOKED, "own.booked_day, own.closed_at, own.trade_id, own.part, own.seq", limit, asked)
+
+
+def _read(select: str, order: str, limit: int, asked: dict[str, Any]) -> list[tuple[OwnLine, date]]:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT * FROM ({_OWN}) AS own ORDER BY own.day DESC, own.closed_at DESC, own.seq DESC LIMIT %(limit)s",  # noqa: S608
-            {"partner": partner.pk, "from": from_day, "to": to_day, "limit": limit},
+            f"SELECT * FROM ({select}) AS own ORDER BY {order} LIMIT %(limit)s",  # noqa: S608
+            {**asked, "limit": limit},
         )
         names = [column.name for column in cursor.description]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return [
-        OwnLine(
-            reference=line_reference(
-                partner_id=partner.pk,
-                trade_id=row["trade_id"],
-                part=row.pop("part"),
-                seq=row.pop("seq"),
-                day=row["day"],
+        (
+            OwnLine(
+                reference=line_reference(
+                    partner_id=asked["partner"],
+                    trade_id=row.pop("trade_id"),
+                    part=row.pop("part"),
+                    seq=row.pop("seq"),
+                    day=row["day"],
+                ),
+                **row,
             ),
-            **{name: value for name, value in row.items() if name != "trade_id"},
+            booked_day,
         )
         for row in rows
+        for booked_day in [row.pop("booked_day")]
     ]
 
 

@@ -223,7 +223,10 @@ def excluded_parts(*, actor: Actor, day: date) -> list[ExcludedPart]:
                 "limit": MAXIMUM_UNCOVERED,
             },
         )
-        return [ExcludedPart(*row[:4], reason=Exclusion(row[4])) for row in cursor.fetchall()]
+        return [
+            ExcludedPart(trade_id, ticket, partner_id, part, Exclusion(reason))
+            for trade_id, ticket, partner_id, part, reason in cursor.fetchall()
+        ]
 
 
 _EXCLUDED_PARTNERS = """

@@ -18,6 +18,7 @@ from backoffice.kernel.errors import Conflict, Denied, IllegalTransition, Invali
 from funding.ledger.models import JournalEntry, LedgerAccount
 from funding.ledger.services.periods import close_day
 from ib.models import CommissionStatement, Partner, PayoutTerms
+from ib.selectors.statement_lines import statement_lines
 from ib.services.partners import link_partner_login, set_partner_status
 from ib.services.payout_terms import put_payout_terms
 from ib.services.settlement import settle_range
@@ -136,6 +137,18 @@ def test_a_statement_is_made_when_the_books_of_its_period_are_closed_and_counts_
         Decimal("24.50"),
     )
     assert march.parts == [["ib.settlement_batch", "24.50000000"]]
+    # when the server takes a trade of March back in April, then April's statement counts the difference, line by line
+    late = Trade.objects.order_by("closed_at").first()
+    assert late is not None
+    correct_trade(late, is_cancelled=True)
+    settle_range(from_day=MONDAY, to_day=MONDAY, actor=SYSTEM)
+    world.close_books(date(2026, 4, 30))
+    _, april = world.close()
+    assert april.earned == Decimal("14.00")
+    for statement, days in ((march, [MONDAY, MONDAY + timedelta(days=7)]), (april, [MONDAY, APRIL])):
+        lines = statement_lines(actor=SYSTEM, statement=statement)
+        assert sorted(line.day for line in lines if line.day) == days
+        assert sum(line.amount for line in lines) == statement.earned
     assert_books_are_right()
 
 
@@ -381,6 +394,10 @@ def test_the_desk_shows_and_decides(desk: tuple[World, Browser]) -> None:
     page = text_of(browser.get(f"/desk/ib/commissionstatement/{statement.pk}/change/"))
     assert "How the total comes about" in page
     assert "Commission on trades" in page
+    lines = f"/desk/pages/ib/statements/{statement.pk}/lines/"
+    assert lines in page
+    assert "70.00" in text_of(browser.get(lines))
+    assert len(text_of(browser.get(f"{lines}?export=csv")).splitlines()) == 2
     url = reverse("admin:ib_commissionstatement_approve", args=[statement.pk])
     asked = browser.get(url)
     key = asked.context["idempotency_key"]
@@ -408,6 +425,10 @@ def test_a_partner_reads_and_downloads_the_own_statements_and_nobody_elses(desk:
     assert "70.00" in text_of(own.get("/portal/statements/?export=csv"))
     assert "70.00" not in text_of(foreign.get("/portal/statements/"))
     assert foreign.get("/portal/statements/1/").status_code == 404
+    lines = text_of(own.get("/portal/statements/1/?export=csv")).splitlines()
+    assert len(lines) == 2 and "Commission on trades" in lines[1] and "70" in lines[1]
+    assert own.get("/portal/statements/1/?export=xlsx").status_code == 200
+    assert foreign.get("/portal/statements/1/?export=csv").status_code == 404
 
 
 def test_the_api_decides_for_finance_and_shows_partners_their_own(desk: tuple[World, Browser]) -> None:
