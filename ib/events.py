@@ -7,15 +7,17 @@ Published by this desk: `ib.partner_registered` {partner_id}, `ib.tree_changed` 
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from backoffice.core.models import OutboxEvent
 from backoffice.core.services import outbox
 from backoffice.core.types import Actor
-from ib.services import shards, work
+from ib.services import ordered, shards, work
 
 ACTOR = Actor.system("ib.events")
+RATE_DAYS = timedelta(days=10)
+"""For how long after its day a rate counts where no newer one is known."""
 
 
 def on_trades_changed(payload: dict[str, Any], event: OutboxEvent) -> None:
@@ -46,9 +48,18 @@ def on_markets_changed(payload: dict[str, Any], event: OutboxEvent) -> None:
     shards.enqueue_days(days=days, cause=f"markets:{event.pk}", actor=ACTOR)
 
 
+def on_rates_changed(payload: dict[str, Any], event: OutboxEvent) -> None:
+    """A rate came late or is another one: whatever may have been converted by it is settled again."""
+    first, last = (date.fromisoformat(payload[name]) for name in ("first_day", "last_day"))
+    cause = f"rates:{event.pk}"
+    shards.enqueue_days(days=shards.days_between(first=first, last=last + RATE_DAYS), cause=cause, actor=ACTOR)
+    ordered.rates_changed(first=first, last=last + RATE_DAYS, cause=cause)
+
+
 def subscribe() -> None:
     """Subscribes the handlers. Called once, when the process starts."""
     outbox.subscribe("platform.trades_changed", "ib.settle_batch", on_trades_changed)
     outbox.subscribe("platform.markets_changed", "ib.resettle_markets", on_markets_changed)
+    outbox.subscribe("platform.rates_changed", "ib.resettle_rates", on_rates_changed)
     outbox.subscribe("platform.symbol_mapped", "ib.resettle_symbol", on_symbol_mapped)
     outbox.subscribe("platform.account_assigned", "ib.resettle_account", on_account_assigned)

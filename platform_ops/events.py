@@ -15,7 +15,8 @@ ACCOUNT_ASSIGNED = "platform.account_assigned"
 """A trading account got (or changed) its client; payload: account_id."""
 
 RATES_CHANGED = "platform.rates_changed"
-"""Reference rates were loaded; payload: source, new, corrected_days (ISO dates whose conversions may change)."""
+"""Reference rates were loaded; payload: source, new, corrected_days (ISO dates whose conversions may change), and the first
+and the last day of a rate that is new or another one."""
 
 STATEMENT_REFUSED = "platform.statement_refused"
 """A statement file could not be read and stands in quarantine; payload: import_id."""

@@ -297,8 +297,8 @@ def _check_references(read: form.Scenario) -> None:
                 _refuse(f"steps[{index}].arrive[{place}]", "names no trade of the file", str(ticket))
         if step.cancel is not None and step.cancel not in names["trade"]:
             _refuse(f"steps[{index}].cancel", "names no trade of the file", str(step.cancel))
-    for place, problem, value in faults(read):
-        _refuse(place, problem, str(value))
+    for where, problem, value in faults(read):
+        _refuse(where, problem, str(value))
 
 
 def _unique(section: str, given: Iterable[tuple[Any, str]]) -> set[Any]:

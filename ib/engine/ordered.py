@@ -414,6 +414,27 @@ def mark_deposits(*, client_id: int, day: date, cause: str) -> int:
         return int(cursor.rowcount)
 
 
+_MARK_DEPOSITS_OF_DAYS = """
+INSERT INTO ib_tradeperiodmark (partner_id, period, cause)
+SELECT DISTINCT entry.beneficiary_id,
+       (told.period + (rule.tier_window = 'prior')::int * interval '1 month')::date, %(cause)s
+FROM ib_ratecardentry AS entry
+JOIN ib_planrule AS rule ON rule.id = entry.terms_rule_id AND rule.tier_measure = 'deposits'
+CROSS JOIN (SELECT DISTINCT date_trunc('month', event.day)::date AS period FROM ib_clientevent AS event
+            WHERE event.day BETWEEN %(first)s AND %(last)s) AS told
+WHERE entry.is_current AND entry.needs_period
+"""
+
+
+def mark_deposits_of_days(*, first: date, last: date, cause: str) -> int:
+    """Marks the months whose tiers look at what any client paid in on days of a range; how many."""
+    if not PlanRule.objects.filter(tier_measure="deposits").exists():
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(_MARK_DEPOSITS_OF_DAYS, {"first": first, "last": last, "cause": cause[:80]})
+        return int(cursor.rowcount)
+
+
 def _concerned(scope: Scope, facts: CardFacts) -> str:
     return (_CONCERNED + (_TEAMS if facts.has("team") else "")).format(trades=scope.trades, booked=scope.booked)
 

@@ -212,6 +212,12 @@ def deposits_changed(*, client_id: int, day: date, cause: str) -> None:
         enqueue_due(key=cause)
 
 
+def rates_changed(*, first: date, last: date, cause: str) -> None:
+    """Has the months settled again whose tiers look at deposits of the days: those were converted by their rates."""
+    if ordered.mark_deposits_of_days(first=first, last=last, cause=cause):
+        enqueue_due(key=cause)
+
+
 def run_due_job(job: Job, owner: str) -> dict[str, Any]:
     """Settles every marked month, a transaction each, and finishes the job. Killed in between, the marks left are the rest."""
     results = settle_due(actor=ACTOR)

@@ -77,6 +77,17 @@ def days_of_client(*, client_id: int, since: datetime | None = None) -> list[dat
     return _days("account.client_id = %s AND (%s::timestamptz IS NULL OR t.closed_at >= %s)", [client_id, since, since])
 
 
+def days_between(*, first: date, last: date) -> list[date]:
+    """Days of a range on which trades were closed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT series.moment::date FROM generate_series(%s::date, %s::date, interval '1 day') AS series(moment)"
+            " WHERE EXISTS (SELECT 1 FROM platform_ops_trade AS t WHERE t.business_day = series.moment::date) ORDER BY 1",
+            [first, last],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
 def days_of_account(*, account_id: int) -> list[date]:
     """Days on which the account closed trades."""
     return _days("t.account_id = %s", [account_id])

@@ -33,8 +33,10 @@ WHERE stored.source = %s AND stored.date = staged.day AND stored.currency = stag
 RETURNING stored.date, stored.currency, before.per_euro, stored.per_euro
 """
 _NEW = """
-INSERT INTO platform_ops_fxreferencerate (source, date, currency, per_euro)
-SELECT %s, day, currency, per_euro FROM staged_rate ON CONFLICT (source, currency, date) DO NOTHING
+WITH added AS (
+    INSERT INTO platform_ops_fxreferencerate (source, date, currency, per_euro)
+    SELECT %s, day, currency, per_euro FROM staged_rate ON CONFLICT (source, currency, date) DO NOTHING RETURNING date
+) SELECT count(*), min(date), max(date) FROM added
 """
 
 
@@ -85,9 +87,11 @@ def _store(rates: Iterable[ReferenceRate], *, source: str, actor: Actor) -> Rate
         cursor.execute(_CORRECTED, [source])
         corrections = [RateCorrection(*row) for row in cursor.fetchmany(MAXIMUM_CORRECTIONS_SHOWN)]
         cursor.execute(_NEW, [source])
-        new = cursor.rowcount
+        new, *ends = cursor.fetchone()
         cursor.execute("DROP TABLE staged_rate")
     if new or corrections:
         days = sorted({correction.day.isoformat() for correction in corrections})
-        outbox.publish(topic=RATES_CHANGED, payload={"source": source, "new": new, "corrected_days": days})
+        ends = sorted([*days, *(day.isoformat() for day in ends if day is not None)])
+        span = {"first_day": ends[0], "last_day": ends[-1]}
+        outbox.publish(topic=RATES_CHANGED, payload={"source": source, "new": new, "corrected_days": days, **span})
     return RateLoad(new=new, corrections=corrections)
