@@ -7,7 +7,10 @@ from typing import Any
 from django.db.models import Count, Sum
 
 from backoffice.core.webhooks.topics import NUMBER, TEXT, object_schema, register_public_topic
-from ib.models import CommissionLine, CommissionStatement, Partner, SettlementBatch
+from ib.models import CommissionLine, CommissionStatement, Dispute, Partner, Payout, SettlementBatch
+from ib.models.payouts import PayoutKind
+from ib.permissions import VIEW_PAYOUTS
+from ib.services.disputes.common import TOLD_OUTSIDE
 
 
 def describe_settlement(payload: dict[str, Any]) -> list[dict[str, Any]]:
@@ -55,6 +58,48 @@ def describe_statement(payload: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def describe_payout(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """A payout as it stands when it is told; never where to."""
+    payout = Payout.objects.select_related("partner").filter(pk=payload["payout_id"]).first()
+    if payout is None:
+        return []
+    return [
+        {
+            "entity": payout.partner.entity_id,
+            "payout": payout.pk,
+            "statement": payout.statement_id,
+            "partner": payout.partner.reference,
+            "kind": payout.kind,
+            "state": payout.state,
+            "amount": f"{payout.amount:f}",
+            "currency": payout.currency,
+            "problem": payout.problem,
+        }
+    ]
+
+
+def describe_dispute(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """What happened to a dispute, without what was written in it."""
+    dispute = Dispute.objects.select_related("partner").filter(pk=payload["dispute_id"]).first()
+    if dispute is None:
+        return []
+    return [
+        {
+            "entity": dispute.entity_id,
+            "dispute": dispute.reference,
+            "step": payload["step"],
+            "partner": dispute.partner.reference,
+            "about": dispute.subject_reference,
+            "cause": dispute.cause,
+            "state": dispute.state,
+            "decision": dispute.decision,
+            "amount": f"{dispute.amount:f}",
+            "delta": None if dispute.delta is None else f"{dispute.delta:f}",
+            "currency": dispute.currency,
+        }
+    ]
+
+
 _DAY = {"type": "string", "format": "date"}
 STATEMENT_SCHEMA = object_schema(
     statement=NUMBER,
@@ -68,8 +113,46 @@ STATEMENT_SCHEMA = object_schema(
 )
 
 
+PAYOUT_SCHEMA = object_schema(
+    payout=NUMBER,
+    statement=NUMBER,
+    partner=TEXT,
+    kind={"type": "string", "enum": list(PayoutKind.values)},
+    state={"type": "string", "enum": list(Payout.State.values)},
+    amount=TEXT,
+    currency=TEXT,
+    problem=TEXT,
+)
+DISPUTE_SCHEMA = object_schema(
+    dispute=TEXT,
+    step={"type": "string", "enum": sorted(step.value for step in TOLD_OUTSIDE)},
+    partner=TEXT,
+    about=TEXT,
+    cause={"type": "string", "enum": list(Dispute.Cause.values)},
+    state={"type": "string", "enum": list(Dispute.State.values)},
+    decision=TEXT,
+    amount=TEXT,
+    delta={"type": ["string", "null"]},
+    currency=TEXT,
+)
+
+
 def register() -> None:
     """Opens the desk's topics."""
+    for topic, title in (
+        ("ib.payout_paid", "Partner paid"),
+        ("ib.payout_failed", "Partner's payout given up"),
+        ("ib.payout_returned", "Partner's payout came back"),
+    ):
+        register_public_topic(topic, 1, describe_payout, PAYOUT_SCHEMA, title=title, capability=VIEW_PAYOUTS)
+    register_public_topic(
+        "ib.dispute_changed",
+        1,
+        describe_dispute,
+        DISPUTE_SCHEMA,
+        title="Dispute opened, decided, closed or appealed",
+        capability="ib.view_disputes",
+    )
     for topic, title in (
         ("ib.statement_closed", "Commission statement made"),
         ("ib.statement_approved", "Commission statement approved"),

@@ -50,6 +50,7 @@ from tests.factories import periods
 from tests.factories.ib import Broker, after
 from tests.factories.platform import MONDAY, SYSTEM, correct_trade, make_trade, staff
 from tests.logins import log_in, make_actor, make_user
+from tests.told import told
 
 pytestmark = pytest.mark.django_db
 
@@ -214,6 +215,10 @@ def test_a_correction_is_followed_until_its_difference_is_posted(world: World) -
     kept = json.loads(DisputeEvidence.objects.get(dispute=dispute, audience="partner").body)
     assert (kept["engine_target"], kept["equal_to_the_stored_cent"]) == ("14", True)
     assert accrued(world.partner) == dispute_selectors.booked_now(actor=SYSTEM, dispute=dispute) + 10
+    # and other systems heard of it, without what was written
+    heard = told("ib.dispute_changed")
+    assert [event["step"] for event in heard] == ["opened", "decided", "closed"]
+    assert (heard[-1]["dispute"], heard[-1]["delta"], heard[-1]["currency"]) == (dispute.reference, "7.00000000", "USD")
     # and the new line is one that can be disputed itself
     assert world.open(subject=new.reference).amount == Decimal(7)
     assert_books_are_right()

@@ -48,6 +48,7 @@ from platform_ops.models import ServerOperation
 from tests.factories.platform import SYSTEM, make_account, staff
 from tests.ib.test_statements import LAST_OF_MARCH, World
 from tests.logins import log_in, make_user
+from tests.told import told
 
 pytestmark = pytest.mark.django_db
 
@@ -343,6 +344,14 @@ def test_a_bank_is_paid_by_a_file_that_a_second_person_settles(world: PaidWorld)
     assert world.left() == (Decimal(70), Decimal(0))
     assert world.pay("again").number == 2
     assert JournalEntry.objects.filter(source_type="ib.payout").count() == 2
+    # and other systems heard of both, once each
+    for topic in ("ib.payout_paid", "ib.payout_returned"):
+        (heard,) = told(topic)
+        assert (heard["payout"], heard["amount"], heard["partner"]) == (
+            payout.pk,
+            "70.00000000",
+            world.partner.reference,
+        )
 
 
 def test_a_suspended_partner_is_in_no_file(world: PaidWorld) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from backoffice.core.access import holds, visible_to
-from backoffice.core.services import audit
+from backoffice.core.services import audit, outbox
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.errors import InvalidInput, NotFound
@@ -22,6 +22,8 @@ HANDLE = "ib.handle_disputes"
 OPEN = "ib.dispute_lines"
 KEEPER = Actor.system("ib.disputes")
 MAX_TEXT = 4_000
+TOLD_OUTSIDE = frozenset({DisputeStep.OPENED, DisputeStep.DECIDED, DisputeStep.CLOSED, DisputeStep.APPEALED})
+"""Steps that other systems hear of; what was written and asked is between the partner and the desk."""
 
 
 def locked_dispute(dispute_id: int, actor: Actor) -> Dispute:
@@ -81,6 +83,8 @@ def write_down(
         entity_id=dispute.entity_id,
     )
     work.note_dispute(dispute.pk)
+    if step in TOLD_OUTSIDE:
+        outbox.publish(topic="ib.dispute_changed", payload={"dispute_id": dispute.pk, "step": step.value})
     if tell:
         letters.tell_partner(dispute, what=tell, event_id=event.pk)
     return event

@@ -6,14 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import jsonschema
 import pytest
 from django.db import transaction
 
-from backoffice.core.models import PublicEvent, WebhookDelivery
+from backoffice.core.models import WebhookDelivery
 from backoffice.core.services import outbox, webhooks
 from backoffice.core.types import Role
-from backoffice.core.webhooks.topics import find_public_topic
 from backoffice.kernel import clock
 from platform_ops.events import SWAPS_COMPUTED
 from platform_ops.models import ReconciliationBreak, SwapRun
@@ -22,19 +20,9 @@ from platform_ops.types import DealKind
 from tests.factories.platform import SYSTEM
 from tests.platform_ops.api.world import D, World
 from tests.platform_ops.reconciliation.test_breaks import RecordedServer, account, booked, compare, money
+from tests.told import told
 
 pytestmark = pytest.mark.django_db
-
-
-def told(topic: str) -> list[dict[str, Any]]:
-    """The public events of a topic, each checked against its schema; delivered to who registered for them."""
-    outbox.deliver_due()
-    found = find_public_topic(topic)
-    assert found is not None
-    events = list(PublicEvent.objects.filter(topic=topic).order_by("id"))
-    for event in events:
-        jsonschema.Draft202012Validator(found.schema).validate(event.data)
-    return [event.data for event in events]
 
 
 def test_an_operation_that_ends_is_told_with_how_it_ended(settings: Any) -> None:
