@@ -47,6 +47,7 @@ NOT_ON_THE_API = {
     "crm.services.letters": AT_THE_DESK,
     "funding.ledger.services.periods.close_days_again": BY_CHANGE,
     "funding.ledger.services.periods.reopen_days": BY_CHANGE,
+    "funding.ledger.services.sums.post_owner_sums": INSIDE,
     "funding.services.journal_files": INSIDE,
     "ib.services.applications.locked_application": INSIDE,
     "ib.services.applications.refuse_own": INSIDE,
