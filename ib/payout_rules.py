@@ -12,6 +12,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from xml.etree import ElementTree as Xml
 
+from backoffice.kernel.currency import Currency
+
 COOLS_FOR = timedelta(hours=48)
 """From the request of a new way to be paid until the first payment that may go there."""
 MOST_PAYMENTS_IN_FILE = 1_000
@@ -68,7 +70,7 @@ def pain_001(order: Order) -> bytes:
     root = Xml.Element(f"{{{NAMESPACE}}}Document")
     message = _add(root, "CstmrCdtTrfInitn")
     head = _add(message, "GrpHdr")
-    count, total = str(len(order.payments)), plain_amount(order.total)
+    count, total = str(len(order.payments)), bank_amount(order.total, order.currency)
     _add(head, "MsgId", order.reference[:35])
     _add(head, "CreDtTm", order.made_at.strftime("%Y-%m-%dT%H:%M:%SZ"))
     _add(head, "NbOfTxs", count)
@@ -100,7 +102,7 @@ def payments_csv(order: Order) -> bytes:
                 bank_text(payment.name, longest=_LONGEST_NAME).lstrip("=+-@"),
                 payment.account_number,
                 payment.bic,
-                plain_amount(payment.amount),
+                bank_amount(payment.amount, order.currency),
                 order.currency,
                 bank_text(payment.text).lstrip("=+-@"),
             ]
@@ -108,16 +110,17 @@ def payments_csv(order: Order) -> bytes:
     return out.getvalue().encode()
 
 
-def plain_amount(amount: Decimal) -> str:
-    """Without an exponent and without zeros that say nothing: 70.5, 100."""
+def bank_amount(amount: Decimal, currency: str) -> str:
+    """With the currency's decimals, such as 70.50 or 100.00; finer ones, which never leave the house, are not rounded off."""
     text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    needed = len(text.rstrip("0").partition(".")[2]) if "." in text else 0
+    return f"{amount:.{max(Currency.of(currency).digits, needed)}f}"
 
 
 def _transfer(group: Xml.Element, payment: Payment, currency: str) -> None:
     transfer = _add(group, "CdtTrfTxInf")
     _add(_add(transfer, "PmtId"), "EndToEndId", payment.reference[:35])
-    amount = _add(_add(transfer, "Amt"), "InstdAmt", plain_amount(payment.amount))
+    amount = _add(_add(transfer, "Amt"), "InstdAmt", bank_amount(payment.amount, currency))
     amount.set("Ccy", currency)
     _bank(transfer, "CdtrAgt", payment.bic, is_required=False)
     _add(_add(transfer, "Cdtr"), "Nm", bank_text(payment.name, longest=_LONGEST_NAME))

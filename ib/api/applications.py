@@ -67,6 +67,7 @@ class PartnerApplicationSerializer(serializers.ModelSerializer[PartnerApplicatio
     parent = code_of("parent.reference", allow_null=True, default=None)
     partner = code_of("partner.reference", allow_null=True, default=None)
     promised_lots = AmountField(read_only=True)
+    website = serializers.CharField(read_only=True, help_text="Its address, or empty.")
 
     class Meta:
         model = PartnerApplication

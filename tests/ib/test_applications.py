@@ -34,6 +34,7 @@ from ib.types import ApplicationDetails
 from tests.factories.ib import Broker, make_partner, refer
 from tests.factories.platform import SYSTEM, make_brand, make_client, make_entity, staff
 from tests.logins import log_in, make_actor, make_user
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 PNG = bytes.fromhex(
@@ -160,6 +161,18 @@ def test_an_applicant_becomes_a_partner_with_login_agreement_place_and_link(worl
     # and: approving again changes nothing
     assert world.approve(application).partner_id == partner.pk
     assert Partner.objects.filter(email=WHO.email).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_approved_by_two_at_once_it_makes_one_partner(world: World) -> None:
+    application = world.ready()
+    found = at_once(
+        lambda: world.approve(application, actor=world.two).partner_id,
+        lambda: world.approve(application, actor=world.manager("three")).partner_id,
+    )
+    partner = Partner.objects.get(email=WHO.email)
+    assert found == [partner.pk, partner.pk]
+    assert (partner.links.count(), PartnerApplication.objects.get().state) == (1, "approved")
 
 
 def test_repeated_forms_and_submissions_are_harmless(world: World) -> None:

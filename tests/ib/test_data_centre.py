@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 
 from backoffice.core.models import User
 from backoffice.core.types import Actor, Role
-from backoffice.kernel.errors import Conflict, Denied, InvalidInput, NotFound
+from backoffice.kernel.errors import Denied, InvalidInput, NotFound
 from funding.ledger.models import Posting
 from funding.ledger.services.periods import close_day
 from ib import selectors
@@ -360,7 +360,7 @@ def test_what_is_expected_of_the_open_month_is_booked_by_the_next_settlement(wor
     first = after.parts[0]
     assert (first.expected, first.booked, first.difference) == (D(46), D(46), D(0))
     assert figures.figures(master, MARCH).total.commission == D(45)
-    with pytest.raises(Conflict):
+    with pytest.raises(InvalidInput):
         expected.expected_month(world.of_house())
 
 

@@ -191,4 +191,5 @@ def test_a_partner_sees_own_links_with_figures_a_picture_and_a_file(partner: Par
     assert stranger.get(f"/portal/links/{link.public_id}/").status_code == 404
     assert browser.post(f"/portal/links/{link.public_id}/").status_code == 302
     assert not PartnerLink.objects.get(pk=link.pk).is_active
+    assert anybody.get("/portal/go/spring26/").status_code == 404
     assert re.search(r"<script(?! src)", page) is None

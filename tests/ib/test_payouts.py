@@ -25,7 +25,7 @@ from backoffice.kernel.errors import Conflict, Denied, IdempotencyMismatch, Ille
 from funding.ledger.models import Hold, JournalEntry, LedgerAccount
 from ib import tax_papers
 from ib.models import CommissionStatement, Partner, PaymentFile, Payout, PayoutMethod, StatementPaper
-from ib.payout_rules import NAMESPACE, bank_text
+from ib.payout_rules import NAMESPACE, bank_amount, bank_text
 from ib.services.partners import link_partner_login, set_partner_status
 from ib.services.payment_files import (
     export_payments,
@@ -320,8 +320,8 @@ def test_a_bank_is_paid_by_a_file_that_a_second_person_settles(world: PaidWorld)
     root = Xml.fromstring(data)
     found = {tag: root.find(f".//{{{NAMESPACE}}}{tag}") for tag in ("CtrlSum", "InstdAmt", "EndToEndId", "IBAN")}
     assert {tag: item.text for tag, item in found.items() if item is not None} == {
-        "CtrlSum": "70",
-        "InstdAmt": "70",
+        "CtrlSum": "70.00",
+        "InstdAmt": "70.00",
         "EndToEndId": f"{world.partner.reference}-1-1",
         "IBAN": "CY17002001280000001200527600",
     }
@@ -481,3 +481,13 @@ def act(browser: Browser, url: str, **data: Any) -> None:
     key = re.findall(r'name="idempotency_key" value="([^"]+)"', shown.content.decode())
     done = browser.post(url, {**data, "confirmed": "yes", "idempotency_key": key[0]})
     assert done.status_code == 302, done.content[:2000]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "expected"),
+    [("70.00000000", "USD", "70.00"), ("1500", "JPY", "1500"), ("3.2", "BHD", "3.200"), ("0.12345", "USD", "0.12345")],
+)
+def test_amounts_for_a_bank_have_the_currencys_decimals_and_are_never_rounded(
+    amount: str, currency: str, expected: str
+) -> None:
+    assert bank_amount(Decimal(amount), currency) == expected

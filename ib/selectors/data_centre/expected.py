@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from backoffice.kernel import clock
-from backoffice.kernel.errors import Conflict, MissingRate
+from backoffice.kernel.errors import InvalidInput, MissingRate
 from ib.engine import booking
 from ib.engine.fx import FX_TABLE
 from ib.engine.ordered import month_of
@@ -70,9 +70,11 @@ _CARD_OF_ONE = f"(SELECT entry.* FROM {RATE_CARD} AS entry WHERE entry.beneficia
 
 
 def expected_month(view: Viewpoint) -> Expectation:
-    """The open month of the viewpoint's partner. Raises Conflict for a house: choose a partner."""
+    """The open month of the viewpoint's partner. Raises InvalidInput for a house: choose a partner."""
     if view.partner is None:
-        raise Conflict("Choose a partner: what is expected is worked out for one at a time.", code="no_partner")
+        raise InvalidInput(
+            "Choose a partner: what is expected is worked out for one at a time.", code="no_partner", field="partner"
+        )
     today = clock.today_business_day()
     month = period_of(today)
     days = [month + timedelta(days=offset) for offset in range((today - month).days + 1)]
