@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
+from backoffice.core.services import outbox
 from backoffice.core.types import Actor
 from backoffice.devstack.demo.behaviour import DemoDeal
 from backoffice.devstack.demo.catalogue import SYMBOLS
@@ -23,6 +24,7 @@ from platform_ops.types import DealKind
 
 RATE_CURRENCIES = ("USD", "GBP", "JPY", "CHF", "CAD", "AUD", "NZD", "TRY", "MXN")
 RATE_SOURCE = "DEMO"
+MOST_DELIVERIES = 100
 DealsByDay = dict[date, dict[str, list[DemoDeal]]]
 
 
@@ -31,6 +33,10 @@ def write_history(seeding: Seeding) -> None:
     seeding.say("reference rates")
     rates.load_reference_rates(actor=seeding.actor)
     _continue_rates(seeding)
+    # As in service: who listens hears of rates before anything is converted by them, not after sixty days of trades.
+    for _ in range(MOST_DELIVERIES):
+        if outbox.deliver_due() == 0:
+            break
     by_day = _deals_by_day(seeding)
     days = business_days_until(seeding.world.last_day, BUSINESS_DAYS)
     for number, day in enumerate(days, start=1):
