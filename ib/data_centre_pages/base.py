@@ -16,7 +16,7 @@ from backoffice.core.access import visible_to
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
-from backoffice.kernel.errors import NotFound
+from backoffice.kernel.errors import Misconfigured, NotFound
 from backoffice.ui.columns import Column
 from backoffice.ui.exports import FORMATS, export_response
 from ib.selectors.data_centre.figures import Choices, choices
@@ -100,7 +100,7 @@ class DataCentrePage:
 
     def viewpoint(self) -> Viewpoint:
         """From where it is looked."""
-        raise NotImplementedError
+        raise Misconfigured(f"{type(self).__name__} names no viewpoint.", page=type(self).__name__)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """The page, or the file of the same figures."""

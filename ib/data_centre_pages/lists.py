@@ -410,7 +410,12 @@ class PaymentsPage(ListPage):
             self.table(
                 self.KINDS[self.kind] if self.kind else "Payments", payment_table(self), rows, pages=True,
                 empty="No payment in these days.",
-                note="" if not self.view.is_own else "Of clients whom you introduced yourself.",
+                note=" ".join(
+                    [
+                        *(["Of clients whom you introduced yourself."] if self.view.is_own else []),
+                        *([_CUT] if len(rows) == activity.MAXIMUM_TRADES else []),
+                    ]
+                ),
             )
         ]  # fmt: skip
         if through:
@@ -434,9 +439,10 @@ class PaymentsPage(ListPage):
 
     def export_rows(self) -> Sequence[PaymentRow]:
         """As the page."""
-        return activity.payments(self.view, self.filters, kind=self.kind)
+        return activity.payments(self.view, self.filters, kind=self.kind, limit=activity.MAXIMUM_EXPORTED)
 
 
+_CUT = f"The newest {activity.MAXIMUM_TRADES:,}; the file has all of them."
 COHORT_EXPORT = (
     text("cohort", title="Registered in"),
     number("clients", title="Clients"),

@@ -343,6 +343,17 @@ def test_who_leaves_is_followed_no_further(world: World) -> None:
         actor=sub.actor, partner=world.sub, from_day=MARCH.from_day, to_day=MARCH.to_day
     )}  # fmt: skip
     assert world.bert.client.reference not in listed and listed[world.anna.client.reference].name == "A. K."
+    assert activity.one_trade(sub, world.through.pk).login == ""
+
+    # when: Bert comes back, then what happened at the other partner in between stays there, and no volume is no trade
+    tell(world.bert.client_id, "kyc_verified", at=at(date(2026, 3, 17)))
+    referrals.refer_client(
+        client_id=world.bert.client_id, partner_id=world.sub.pk, valid_from=at(date(2026, 3, 18)), actor=SYSTEM
+    )
+    world.trade(world.bert, "0", date(2026, 3, 19))
+    (back,) = [row for row in people.client_rows(sub, MARCH) if row.reference == bert.reference]
+    assert (back.last_trade, back.trades, back.lots, back.verified) == (date(2026, 3, 9), 1, D(3), None)
+    assert activity.one_trade(sub, world.through.pk).login == shown_login(world.bert.login, NameDisplay.INITIALS)
 
 
 def test_what_is_expected_of_the_open_month_is_booked_by_the_next_settlement(world: World) -> None:

@@ -8,11 +8,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from backoffice.kernel import clock
 from backoffice.kernel.errors import NotFound
 from ib.rules import line_reference
 from ib.rules.masking import NameDisplay, shown_login
 from ib.selectors.data_centre import sources
-from ib.selectors.data_centre.people import ClientRow, named_clients
+from ib.selectors.data_centre.people import ClientRow, display_now, named_clients, one_client
 from ib.selectors.data_centre.sources import fetch, rate_join, rates, reading, with_tables
 from ib.selectors.data_centre.viewpoint import Filters, Viewpoint
 
@@ -189,7 +190,14 @@ def _login(view: Viewpoint, row: TradeRow, login: str, client_id: int) -> str:
     """The account's number as far as the viewer reads it; of clients of partners below nothing."""
     if not row.is_named:
         return ""
-    return login if named_clients(view, [client_id]) else shown_login(login, view.display)
+    if named_clients(view, [client_id]):
+        return login
+    today = clock.today_business_day()
+    try:
+        client = one_client(view, Filters(today, today), row.client)
+    except NotFound:  # came through a partner below by now
+        return ""
+    return shown_login(login, display_now(view, client))
 
 
 def _line(row: tuple[Any, ...], view: Viewpoint) -> TradeLine:
@@ -224,7 +232,9 @@ KIND_WORDS = {
 }
 
 
-def payments(view: Viewpoint, filters: Filters, *, kind: str = "", client: str = "") -> list[PaymentRow]:
+def payments(
+    view: Viewpoint, filters: Filters, *, kind: str = "", client: str = "", limit: int = MAXIMUM_TRADES
+) -> list[PaymentRow]:
     """Payments one by one, the newest first; of a partner, those of clients whom they introduced themselves."""
     kinds = [kind] if kind in KIND_WORDS else ["refund", "chargeback"] if kind == "returned" else list(KIND_WORDS)
     sql = f"""
@@ -237,7 +247,7 @@ def payments(view: Viewpoint, filters: Filters, *, kind: str = "", client: str =
     ORDER BY told.at DESC, told.id DESC LIMIT %(limit)s
     """
     with reading():
-        rows = fetch(sql, view, filters, kinds=kinds, is_own=view.is_own, client=client, limit=MAXIMUM_TRADES)
+        rows = fetch(sql, view, filters, kinds=kinds, is_own=view.is_own, client=client, limit=limit)
     return [
         PaymentRow(day, client_reference, KIND_WORDS[told], amount, currency, worth, view.currency, is_first)
         for day, client_reference, told, amount, currency, worth, is_first in rows
@@ -274,8 +284,5 @@ def accounts_of(view: Viewpoint, filters: Filters, client: ClientRow) -> list[Ac
     wide = replace(filters, level=None, country="", campaign="", symbol_group_id=None)
     with reading():
         rows = fetch(sql, view, wide, client=client.client_id, left=client.left)
-    if named_clients(view, [client.client_id]):
-        display = NameDisplay.FULL
-    else:
-        display = NameDisplay.HIDDEN if client.left is not None else view.display
+    display = NameDisplay.FULL if named_clients(view, [client.client_id]) else display_now(view, client)
     return [AccountRow(shown_login(login, display), *rest) for login, *rest in rows]

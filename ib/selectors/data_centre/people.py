@@ -131,14 +131,14 @@ class Through:
 
 
 # When each client did something first, and last, while they counted for the viewpoint; by index, account by account.
-_THEN = "(people.since_at IS NULL OR {at} >= people.since_at) AND (people.left_at IS NULL OR {at} < people.left_at)"
+_THEN = "people.spans @> {at}"
 _TRADE_THEN = f"""
         SELECT t.business_day FROM platform_ops_trade AS t
-        WHERE t.account_id = account.id AND NOT t.is_cancelled AND {_THEN.format(at="t.closed_at")}"""
+        WHERE t.account_id = account.id AND NOT t.is_cancelled AND t.volume_lots > 0 AND {_THEN.format(at="t.closed_at")}"""
 _LIVES = f"""
 life AS MATERIALIZED (
     SELECT people.client_id, count(account.id) AS accounts,
-           count(account.id) FILTER (WHERE {sources.day_of("greatest(account.opened_at, people.joined_at)")}
+           count(account.id) FILTER (WHERE {sources.OPENED_HERE} AND {sources.day_of("greatest(account.opened_at, people.joined_at)")}
                                            BETWEEN %(from)s AND %(to)s) AS opened_in_days,
            min(first.business_day) AS first_trade, max(last.business_day) AS last_trade
     FROM people
@@ -279,18 +279,12 @@ def one_client(view: Viewpoint, filters: Filters, reference: str) -> ClientRow:
 def _masked(rows: Sequence[ClientRow], view: Viewpoint) -> list[ClientRow]:
     """Names as the house's policy says, of those who left none; staff read those of clients who are theirs to see."""
     shown = set(named_clients(view, [row.client_id for row in rows]))
-    now = clock.now()
-    return [
-        _of_display(
-            row,
-            NameDisplay.FULL
-            if row.client_id in shown
-            else NameDisplay.HIDDEN
-            if row.left is not None and row.left <= now
-            else view.display,
-        )
-        for row in rows
-    ]
+    return [_of_display(row, NameDisplay.FULL if row.client_id in shown else display_now(view, row)) for row in rows]
+
+
+def display_now(view: Viewpoint, client: ClientRow) -> NameDisplay:
+    """As the house's policy says; of somebody who left nothing."""
+    return NameDisplay.HIDDEN if client.left is not None and client.left <= clock.now() else view.display
 
 
 def named_clients(view: Viewpoint, client_ids: Sequence[int]) -> list[int]:

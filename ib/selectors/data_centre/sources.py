@@ -87,6 +87,10 @@ OWN_ACCOUNT = "NOT account.is_demo AND (people.left_at IS NULL OR account.opened
 """Accounts of `people` that are of interest: what somebody opens after they left is another's."""
 
 
+OPENED_HERE = "(account.opened_at < people.joined_at OR people.spans @> account.opened_at)"
+"""Brought along, or opened while they counted for the viewpoint: what somebody opened elsewhere in between does not."""
+
+
 # Each client once, where they stand now (or stood last), and since when they count for the viewpoint.
 PEOPLE = f"""
 person AS MATERIALIZED (
@@ -94,6 +98,7 @@ person AS MATERIALIZED (
            introduced.branch_id, client.country, coalesce(campaign_of.campaign, '') AS campaign,
            min(lower(introduced.validity)) OVER (PARTITION BY introduced.client_id) AS since_at,
            upper(introduced.validity) AS left_at,
+           range_agg(introduced.validity) OVER (PARTITION BY introduced.client_id) AS spans,
            greatest(coalesce(client.registered_at, client.created_at),
                     min(lower(introduced.validity)) OVER (PARTITION BY introduced.client_id)) AS joined_at
     FROM introduced
@@ -113,7 +118,7 @@ opened AS MATERIALIZED (
            people.campaign, NULL::bigint AS symbol_group_id,
            {day_of("greatest(account.opened_at, people.joined_at)")} AS day
     FROM people
-    JOIN platform_ops_tradingaccount AS account ON account.client_id = people.client_id AND {OWN_ACCOUNT}
+    JOIN platform_ops_tradingaccount AS account ON account.client_id = people.client_id AND {OWN_ACCOUNT} AND {OPENED_HERE}
 )"""
 
 _TRADE_CAMPAIGN = """
@@ -131,7 +136,7 @@ traded AS MATERIALIZED (
     JOIN crm_client AS client ON client.id = introduced.client_id
     JOIN platform_ops_tradingaccount AS account ON account.client_id = introduced.client_id AND NOT account.is_demo
     JOIN platform_ops_trade AS t
-      ON t.account_id = account.id AND t.business_day BETWEEN %(from)s AND %(to)s AND NOT t.is_cancelled
+      ON t.account_id = account.id AND t.business_day BETWEEN %(from)s AND %(to)s AND NOT t.is_cancelled AND t.volume_lots > 0
      AND coalesce(introduced.validity @> t.closed_at, false)
     LEFT JOIN platform_ops_serversymbol AS server_symbol ON server_symbol.id = t.server_symbol_id
     LEFT JOIN platform_ops_symbol AS symbol ON symbol.id = server_symbol.symbol_id
