@@ -1,7 +1,7 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make help` lists the rest.
 
 PORT ?= 8000
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=2
 BENCH_ARGS ?=
 APPS = backoffice crm platform_ops funding ib risk marketing
 
@@ -40,7 +40,7 @@ demo-reset: setup
 
 test: setup-tests
 	@$(MAKE) --no-print-directory check
-	@$(DEVSTACK) exec --no-migrate -- $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(DEVSTACK) exec --no-migrate -- scripts/run_tests.sh $(BIN)/python $(PYTEST_ARGS)
 
 # Types take as long as everything else: two halves, side by side.
 check: setup

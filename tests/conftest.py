@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.core.cache import cache
 from django.db import connections, transaction
@@ -14,6 +16,13 @@ from django.test import TransactionTestCase
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
 """What migrating wrote about the models themselves; it is the same for every test."""
 
+# What may land is decided by the same examples every time, without the minutes that making a failure small can take;
+# `PROPERTIES=exploring make test` looks for new ones.
+hypothesis.settings.register_profile(
+    "steady", derandomize=True, print_blob=True, phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate]
+)
+hypothesis.settings.register_profile("exploring", print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("PROPERTIES", "steady"))
 
 LONG_FILES = Path(__file__).with_name("long_files.txt")
 
@@ -32,6 +41,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if gone:
         raise pytest.UsageError(f"{LONG_FILES} names files that are not there: {', '.join(gone)}")
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Notes what failed, one name a line, for `scripts/run_tests.sh`: also a test at which a worker died."""
+    noted = os.environ.get("FAILED_TESTS")
+    if noted and report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        with Path(noted).open("a", encoding="utf-8") as file:
+            file.write(f"{report.nodeid}\n")
 
 
 @pytest.fixture(scope="session", autouse=True)

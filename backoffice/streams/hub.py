@@ -30,6 +30,7 @@ FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 5.0
 LISTEN_SECONDS = 5.0
 HEALTH_CHECK_SECONDS = 10
+STOP_SECONDS = 1.0
 REFRESH_PAUSE_SECONDS = 0.2
 """A channel whose snapshot follows every announcement is read at most this often."""
 
@@ -58,9 +59,12 @@ class Hub:
         """Ends every stream, so that the process can go."""
         for subscription in self._everybody:
             subscription.end("shutdown")
-        for task in [*self._tasks, *self._refreshing.values(), *self._checks]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = {*self._tasks, *self._refreshing.values(), *self._checks}
+        while tasks:
+            # More than once: an error while a connection is closed takes the place of the order to end.
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
     def join(self, subscription: Subscription) -> None:
         """From now on the client is offered what is announced on its channels."""

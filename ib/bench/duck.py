@@ -65,6 +65,7 @@ _INPUT: dict[str, tuple[str, str]] = {
     ),
 }
 
+# Each basis has a product of its own: in one of 38 digits for all, money above a hundred would find no room.
 # Every currency of the bench has two digits, and a point of a lot of its symbols is worth one unit of their money.
 _COMPUTE = f"""
 CREATE OR REPLACE TABLE line AS
@@ -77,8 +78,11 @@ WITH measured AS (
     FROM trade LEFT JOIN fx ON fx.day = trade.day AND fx.rate_currency = '{PROFIT_CURRENCY}' AND fx.reward_currency = trade.currency
 )
 SELECT card.beneficiary_id AS partner_id, trade.id AS trade_id, trade.day, card.reward_currency AS currency,
-       round(round(CASE card.basis WHEN 'client_profit_share' THEN trade.profit WHEN 'notional_per_million' THEN trade.millions
-                   ELSE trade.lots END * card.rate * fx.rate, {PRODUCT_DECIMALS}), 2)::DECIMAL(18, 2) AS amount
+       round(CASE card.basis
+           WHEN 'client_profit_share' THEN round(trade.profit * card.rate * fx.rate, {PRODUCT_DECIMALS})
+           WHEN 'notional_per_million' THEN round(trade.millions * card.rate * fx.rate, {PRODUCT_DECIMALS})
+           ELSE round(trade.lots * card.rate * fx.rate, {PRODUCT_DECIMALS})
+       END, 2)::DECIMAL(18, 2) AS amount
 FROM measured AS trade
 JOIN account ON account.id = trade.account_id
 JOIN symbol ON symbol.server_symbol_id = trade.server_symbol_id
