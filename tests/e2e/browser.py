@@ -6,14 +6,19 @@ broken content security rule, every exception of a script and every request that
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+import psutil
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, Route
+from playwright.sync_api import Error as BrowserError
 
 from backoffice.core.models import User
 from tests.logins import log_in
@@ -33,6 +38,29 @@ BAD_IMPACTS = frozenset({"serious", "critical"})
 # What depends on the colours of a theme; everything else axe says is the same in both.
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 PAGE_TIMEOUT_MS = 15_000
+CLOSING_SECONDS = 30.0
+
+
+@contextmanager
+def closing_in_time(seconds: float = CLOSING_SECONDS) -> Iterator[None]:
+    """Kills a browser that does not close: closing one has no time-out of its own, and a run would wait for ever."""
+    is_killed = threading.Event()
+
+    def kill() -> None:
+        is_killed.set()
+        for process in psutil.Process().children(recursive=True):
+            if any(name in " ".join(process.cmdline()) for name in ("playwright", "chrom")):
+                process.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.start()
+    try:
+        yield
+    except BrowserError:
+        if not is_killed.is_set():
+            raise
+    finally:
+        timer.cancel()
 
 
 @dataclass

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from backoffice.devstack.preflight import find_browser
-from tests.e2e.browser import BROWSER_FLAGS, Visitor
+from tests.e2e.browser import BROWSER_FLAGS, Visitor, closing_in_time
 from tests.e2e.world import World, make_world
 
 Arrive = Callable[..., Visitor]
@@ -27,7 +27,8 @@ def browser() -> Iterator[Browser]:
         with sync_playwright() as playwright:
             opened = playwright.chromium.launch(executable_path=path, args=list(BROWSER_FLAGS))
             yield opened
-            opened.close()
+            with closing_in_time():
+                opened.close()
 
 
 @pytest.fixture
@@ -47,7 +48,8 @@ def arrive(browser: Browser, live_server: LiveServer, empty_cache: None) -> Iter
         return visitor
 
     yield open_window
-    for visitor in visitors:
-        visitor.leave()
+    with closing_in_time():
+        for visitor in visitors:
+            visitor.leave()
     complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
     assert not complaints, "\n".join(complaints)
