@@ -24,11 +24,13 @@ def browser() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch:
         # Playwright keeps an event loop in this thread while it runs; the tests' own database calls are not in it.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        with sync_playwright() as playwright:
-            opened = playwright.chromium.launch(executable_path=path, args=list(BROWSER_FLAGS))
-            yield opened
-            with closing_in_time():
-                opened.close()
+        playwright = sync_playwright().start()
+        opened = playwright.chromium.launch(executable_path=path, args=list(BROWSER_FLAGS))
+        yield opened
+        with closing_in_time():
+            opened.close()
+        with closing_in_time():
+            playwright.stop()
 
 
 @pytest.fixture
