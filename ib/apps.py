@@ -26,6 +26,7 @@ class IbConfig(AppConfig):
             dispute_checks,
             events,
             groupings,
+            menu,
             payout_room,
             period_room,
             permissions,
@@ -66,6 +67,7 @@ class IbConfig(AppConfig):
         payout_room.register()
         data_centre_room.register()
         application_room.register()
+        menu.register()
         work.register()
         statement_work.register()
         dispute_letters.register()
