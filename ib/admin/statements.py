@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,6 +16,8 @@ from django.utils.safestring import SafeString
 from backoffice.core.access import get_visible, visible_to
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
+from backoffice.kernel import clock
+from backoffice.kernel.errors import Conflict
 from backoffice.ui.admin import DeskModelAdmin
 from backoffice.ui.columns import (
     computed_column,
@@ -28,7 +30,7 @@ from backoffice.ui.columns import (
     state_column,
     text_column,
 )
-from backoffice.ui.formats import format_day
+from backoffice.ui.formats import format_amount, format_day
 from backoffice.ui.forms import ReasonForm
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
@@ -40,6 +42,13 @@ from ib.models.statements import StatementPeriod
 from ib.portal.statements import LINE_COLUMNS
 from ib.selectors.statement_lines import StatementLine, statement_lines
 from ib.services import payout_terms, statements
+from ib.services.statement_approvals import (
+    MOST_AT_ONCE,
+    BulkApproval,
+    approvable_by,
+    approve_statements,
+    needs_one_person,
+)
 from ib.statement_rules import PART_TITLES, needs_nobody
 
 APPROVE = "ib.approve_statements"
@@ -52,7 +61,7 @@ TONES = {
     "Withheld": "bad",
 }
 PANEL_ROWS = 12
-MOST_APPROVED_AT_ONCE = 500
+SHOWN_IN_SUMMARY = 8
 
 
 def state_of(statement: CommissionStatement) -> str:
@@ -165,6 +174,84 @@ class RunStatements(DeskActionView):
         return f"{text} {len(problems)} wait: {next(iter(problems.values()))}" if problems else text
 
 
+class ApproveManyForm(forms.Form):
+    """Which statements."""
+
+    entity: forms.ModelChoiceField[Any] = forms.ModelChoiceField(None, label="Legal entity")
+    currency = forms.CharField(max_length=5, required=False, help_text="Empty: every currency.")
+    through = day_field("Through", required=False, help_text="Statements that end on this day or before; empty: all.")
+    most = forms.DecimalField(
+        label="Only those up to", required=False, min_value=Decimal(0), max_digits=24, decimal_places=8
+    )
+    as_of = forms.DateTimeField(widget=forms.HiddenInput, required=False)
+
+
+class ApproveMany(DeskActionView):
+    """One step for everything that waits for this person, after a summary."""
+
+    slug, title, button, capability = "approve-many", "Approve what waits", "Approve what waits", APPROVE
+    explanation = (
+        "Each statement is approved by itself. One that cannot be, of a suspended partner for instance, waits."
+    )
+
+    def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
+        """With the actor's legal entities."""
+        entities = visible_to(LegalEntity.objects.all(), actor)
+        form = ApproveManyForm(data, initial={"as_of": clock.now(), "entity": entities.first()})
+        form.fields["entity"].queryset = entities  # type: ignore[attr-defined]
+        return form
+
+    def describe(self, actor: Actor, data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+        """How many, how much by currency, which step it is for them, and the largest."""
+        found = _approvable(actor, data)
+        if not found.exists():
+            raise Conflict("No statement waits for you: what you confirmed waits for another person.")
+        ids = _first_of(found)
+        taken = CommissionStatement.objects.filter(pk__in=ids)
+        sums = taken.values("currency").annotate(sum=Sum("total"), count=Count("pk")).order_by("currency")
+        payable = taken.filter(needs_one_person()).count()
+        largest = taken.select_related("partner").order_by("-total", "pk")[:SHOWN_IN_SUMMARY]
+        left = found.count() - len(ids)
+        return [
+            ("Statements", f"{len(ids)}" + (f", and {left} more after these" if left else "")),
+            *((f"In {row['currency']}", format_amount(row["sum"], row["currency"])) for row in sums),
+            ("Payable by your approval", str(payable)),
+            ("Confirmed by you, then another person", str(len(ids) - payable)),
+            *((f"{item.partner}", format_amount(item.total, item.currency)) for item in largest),
+            ("What happens", self.explanation),
+        ]
+
+    def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> Any:
+        """Those of the summary; what was closed since is not among them."""
+        return approve_statements(statement_ids=_first_of(_approvable(actor, data)), actor=actor)
+
+    def success_text(self, result: BulkApproval) -> str:
+        """How many, and whom it could not do."""
+        text = f"{len(result.approved)} approved, {len(result.confirmed)} confirmed."
+        if not result.problems:
+            return text
+        name, reason = next(iter(result.problems.items()))
+        return f"{text} {len(result.problems)} wait: {name}: {reason}"
+
+
+def _approvable(actor: Actor, data: Mapping[str, Any]) -> QuerySet[Any]:
+    rows = visible_to(CommissionStatement.objects.filter(partner__entity=data["entity"]), actor)
+    found = approvable_by(rows, user_id=actor.user_id)
+    if data.get("as_of"):
+        found = found.filter(closed_at__lte=data["as_of"])
+    if data.get("currency"):
+        found = found.filter(currency=data["currency"].strip().upper())
+    if data.get("through"):
+        found = found.filter(to_day__lte=data["through"])
+    if data.get("most") is not None:
+        found = found.filter(total__lte=data["most"])
+    return found
+
+
+def _first_of(found: QuerySet[Any]) -> list[int]:
+    return list(found.order_by("pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
+
+
 class StateFilter(admin.SimpleListFilter):
     """Where a statement stands."""
 
@@ -211,7 +298,7 @@ class CommissionStatementAdmin(DeskModelAdmin):
     search_fields = ("partner__reference", "partner__name")
     exclude = ("parts", "confirmed_by_id", "approved_by_id")
     object_actions = (ApproveStatement, PayStatement, WithholdStatement, LetGoStatement)
-    list_actions = (RunStatements,)
+    list_actions = (RunStatements, ApproveMany)
     empty_text = "No statement yet: the first is made when the books of a period with commission are closed."
 
     partner_shown = link_column("partner", title="Partner", order="partner__reference")

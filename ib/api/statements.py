@@ -16,10 +16,11 @@ from backoffice.ui.api_registry import register_endpoint, register_router
 from backoffice.ui.api_views import ApiView, Call, ReasonSerializer, ScopedReadOnlyViewSet, StrictSerializer, use_case
 from ib import selectors
 from ib.api.partners import PartnerField
+from ib.api.payouts import ManyStatementsSerializer
 from ib.api.requests import ChangeSerializer
 from ib.models import CommissionStatement
 from ib.models.statements import StatementPeriod
-from ib.services import payout_terms, statements
+from ib.services import payout_terms, statement_approvals, statements
 
 VIEW = "ib.view_statements"
 APPROVE = "ib.approve_statements"
@@ -165,6 +166,29 @@ class RunStatementsView(ApiView):
         return {"closed": found["closed"].done, "approved": found["approved"].done, "problems": problems}
 
 
+class BulkApprovalSerializer(serializers.Serializer[Any]):
+    """What a step over many statements did."""
+
+    approved = CommissionStatementSerializer(many=True)
+    confirmed = CommissionStatementSerializer(many=True)
+    problems = serializers.DictField(child=serializers.CharField())
+
+
+class ApproveManyView(ApiView):
+    """One step for many statements, each by itself."""
+
+    @use_case(
+        capability=APPROVE,
+        input=ManyStatementsSerializer,
+        output=BulkApprovalSerializer,
+        operation_id="commission_statements_approve_many",
+        description="Confirms or approves each of the statements by itself; one that cannot be keeps no other waiting.",
+    )
+    def post(self, call: Call) -> Any:
+        """What was approved, what waits for another person, and why others wait."""
+        return statement_approvals.approve_statements(statement_ids=call.data["statements"], actor=call.actor)
+
+
 class NewTermsSerializer(StrictSerializer):
     """Payout terms of an entity, or of one partner of it."""
 
@@ -215,6 +239,7 @@ class OwnStatementsView(ApiView):
 
 def register() -> None:
     """Puts statements on the API."""
+    register_endpoint("commission-statements/approve-many/", ApproveManyView, "commission-statements-approve-many")
     register_endpoint("commission-statements/run/", RunStatementsView, "commission-statements-run")
     register_endpoint("payout-terms/request/", RequestTermsView, "payout-terms-request")
     register_endpoint("own/commission-statements/", OwnStatementsView, "own-commission-statements")

@@ -22,6 +22,7 @@ from ib.selectors.statement_lines import statement_lines
 from ib.services.partners import link_partner_login, set_partner_status
 from ib.services.payout_terms import put_payout_terms
 from ib.services.settlement import settle_range
+from ib.services.statement_approvals import BulkApproval, approvable_by, approve_statements
 from ib.services.statements import (
     approve_due_statements,
     approve_statement,
@@ -186,6 +187,38 @@ def test_above_the_limit_two_people_approve() -> None:
     # when another one does, then it is payable
     assert approve_statement(statement_id=statement.pk, actor=second).state == "approved"
     assert world.balance("partner_payable") == Decimal("70.00")
+
+
+def test_many_are_approved_in_one_step_each_by_itself() -> None:
+    # given what two people look at, what one may approve alone, and whose partner is suspended
+    above, below, suspended = World(automatic_up_to="50"), World(automatic_up_to="500"), World(automatic_up_to="500")
+    worlds = (above, below, suspended)
+    for world in worlds:
+        world.trade("10")
+        world.close_books(LAST_OF_MARCH)
+        world.close()
+    set_partner_status(partner_id=suspended.partner.pk, status="suspended", actor=SYSTEM, reason="looked into")
+    entities = [world.broker.entity for world in worlds]
+    first, second = (staff(Role.FINANCE, entities=entities, user_id=number) for number in (5, 6))
+    ids = list(CommissionStatement.objects.order_by("pk").values_list("pk", flat=True))
+
+    def step(actor: Any) -> tuple[list[int], list[int], int]:
+        found = approve_statements(statement_ids=[*ids, 10**9], actor=actor)
+        return [item.pk for item in found.approved], [item.pk for item in found.confirmed], len(found.problems)
+
+    assert [row.pk for row in approvable_by(CommissionStatement.objects.order_by("pk"), user_id=5)] == ids
+    # then each is taken the step that is one's own, and a repeat takes none
+    assert step(first) == ([ids[1]], [ids[0]], 1)
+    assert step(first) == ([ids[1]], [], 2)
+    assert above.balance("partner_payable") == 0 and below.balance("partner_payable") == Decimal("70.00")
+    assert [row.pk for row in approvable_by(CommissionStatement.objects.order_by("pk"), user_id=5)] == [ids[2]]
+    assert step(second) == ([ids[0], ids[1]], [], 1)
+    assert JournalEntry.objects.filter(source_type="ib.statement").count() == 2
+    # and what is of another legal entity is not found
+    stranger = staff(Role.FINANCE, entities=[suspended.broker.entity], user_id=7)
+    assert approve_statements(statement_ids=ids[:2], actor=stranger) == BulkApproval()
+    with pytest.raises(Denied):
+        approve_statements(statement_ids=ids, actor=staff(Role.DEALING, entities=entities))
 
 
 def test_the_database_refuses_one_person_for_both_steps() -> None:
