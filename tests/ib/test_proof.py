@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
+from itertools import product
 
 import pytest
 import time_machine
@@ -16,9 +17,11 @@ from backoffice.core.books import verify_books
 from backoffice.core.models import Job, OutboxEvent, WorkItem
 from backoffice.core.services import outbox
 from backoffice.kernel import clock
+from backoffice.kernel.currency import Currency
 from backoffice.kernel.errors import Conflict
 from ib.models import CommissionLine, PartnerEdge
 from ib.rules import commission, mask_email, parse_line_reference
+from ib.rules.amounts import ONE, Rounding, reward
 from ib.selectors import coverage, explain_line
 from ib.services import day_step
 from ib.services.proof import prove_range
@@ -394,3 +397,42 @@ def test_addresses_are_masked_and_references_read_back():
     assert mask_email("") == ""
     assert parse_line_reference("12-3456-0-20260302") == (12, 3456, 0, 0, MONDAY)
     assert parse_line_reference("12-3456-1-2-20260302") == (12, 3456, 1, 2, MONDAY)
+
+
+def test_the_database_rounds_a_reward_as_the_rule_does_in_every_mode() -> None:
+    # given every way to round, at every stage, of a half, of its neighbours and of what no currency can hold
+    cases = list(
+        product(
+            ("per_lot", "spread_share"),
+            ("half_up", "half_even", "down"),
+            ("line", "step"),
+            ("JPY", "USD"),
+            (0, 2, 8),
+            (None, Decimal("0.5")),
+            (None, Decimal("0.004")),
+            ("0.005", "-2.5", "12.344999999999999999", "1e-19"),
+        )
+    )
+    # when the database works them out, all in one statement
+    texts = [
+        (basis, Decimal(value), factor, Decimal("1.5"), code, Decimal("0.83333"), stage, mode, digits, cap)
+        for basis, mode, stage, code, digits, factor, cap, value in cases
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT ib_reward(a, b, c, d, e, f, g, h, i, j) FROM (VALUES "
+            + ", ".join(
+                ["(%s, %s::numeric, %s::numeric, %s::numeric, %s, %s::numeric, %s, %s, %s, %s::numeric)"] * len(texts)
+            )
+            + ") AS said (a, b, c, d, e, f, g, h, i, j)",
+            [part for case in texts for part in case],
+        )
+        found = [row[0] for row in cursor.fetchall()]
+    # then each is what the rule says
+    assert found == [
+        reward(
+            basis=basis, quantity=quantity, factor=factor or ONE, rate=rate, rate_digits=Currency.of(code).digits,
+            fx_rate=fx_rate, rounding=Rounding(digits, mode, stage), cap_left=cap,
+        )
+        for basis, quantity, factor, rate, code, fx_rate, stage, mode, digits, cap in texts
+    ]  # fmt: skip
