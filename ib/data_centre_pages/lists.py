@@ -170,7 +170,7 @@ class ClientsPage(ListPage):
 
     def content(self) -> Mapping[str, Any]:
         """One by one, then those of partners below as sums."""
-        rows = people.client_rows(self.view, self.filters, self.show)
+        rows = people.client_rows(self.view, self.filters, self.show, limit=people.MAXIMUM_CLIENTS)
         through = people.clients_through(self.view, self.filters, self.show)
         columns = (
             computed(lambda row: self.client_link(row.reference), title="Client"),
@@ -180,7 +180,13 @@ class ClientsPage(ListPage):
             self.table(
                 SHOW_TITLES[self.show], columns, rows, pages=True,
                 empty="No client of yours is among these. Choose other days, or another list.",
-                note=f"{'Clients whom you introduced yourself. ' if self.view.is_own else ''}Money in {self.view.currency}.",
+                note=" ".join(
+                    [
+                        *(["Clients whom you introduced yourself."] if self.view.is_own else []),
+                        f"Money in {self.view.currency}.",
+                        *([f"The first {len(rows):,}; the file has all."] if self._is_cut(rows) else []),
+                    ]
+                ),
             )
         ]  # fmt: skip
         if through:
@@ -197,9 +203,18 @@ class ClientsPage(ListPage):
             "choices": [
                 (self.link("clients", show=show.value), SHOW_TITLES[show], show is self.show) for show in SHOWN_SHOWS
             ],
-            "summary": _clients_summary(rows, through, self.view.currency),
+            "summary": _clients_summary(self._counted(rows), through, self.view.currency),
             "tables": tables,
         }
+
+    def _is_cut(self, rows: Sequence[ClientRow]) -> bool:
+        return len(rows) == people.MAXIMUM_CLIENTS
+
+    def _counted(self, rows: Sequence[ClientRow]) -> Sequence[ClientRow | Through]:
+        """What the summary adds up: the rows, or where the page does not hold all of them, their sums."""
+        if not self._is_cut(rows):
+            return rows
+        return [people.client_sums(self.view, self.filters, self.show)]
 
     def _introducer(self, row: Through) -> SafeString:
         return format_html(
@@ -211,14 +226,16 @@ class ClientsPage(ListPage):
         return CLIENT_EXPORT
 
     def export_rows(self) -> Sequence[ClientRow]:
-        """The clients one by one."""
-        return people.client_rows(self.view, self.filters, self.show)
+        """The clients one by one, all of them."""
+        return people.client_rows(self.view, self.filters, self.show, limit=activity.MAXIMUM_EXPORTED)
 
 
-def _clients_summary(rows: Sequence[ClientRow], through: Sequence[Through], currency: str) -> list[tuple[str, Any]]:
-    every: list[ClientRow | Through] = [*rows, *through]
+def _clients_summary(
+    rows: Sequence[ClientRow | Through], through: Sequence[Through], currency: str
+) -> list[tuple[str, Any]]:
+    every = [*rows, *through]
     return [
-        ("Clients", f"{len(rows) + sum(row.clients for row in through):,}"),
+        ("Clients", f"{sum(row.clients if isinstance(row, Through) else 1 for row in every):,}"),
         ("Trades", f"{sum(row.trades for row in every):,}"),
         ("Lots", f"{sum((row.lots for row in every), Decimal(0)):,.2f}"),
         ("Commission", money_html(sum((row.commission for row in every), Decimal(0)), currency)),
@@ -405,7 +422,7 @@ class PaymentsPage(ListPage):
     def content(self) -> Mapping[str, Any]:
         """One by one, then those of partners below as sums."""
         rows = activity.payments(self.view, self.filters, kind=self.kind)
-        through = people.clients_through(self.view, self.filters, Show.PAYING)
+        through = activity.payments_through(self.view, self.filters, kind=self.kind)
         tables = [
             self.table(
                 self.KINDS[self.kind] if self.kind else "Payments", payment_table(self), rows, pages=True,
@@ -419,11 +436,16 @@ class PaymentsPage(ListPage):
             )
         ]  # fmt: skip
         if through:
+            sums = {
+                "deposit": money("paid_in", fixed_currency=self.view.currency, title="Deposits"),
+                "withdrawal": money("paid_out", fixed_currency=self.view.currency, title="Withdrawals"),
+                "returned": money("returned", fixed_currency=self.view.currency, title="Refunds and chargebacks"),
+            }
             columns = (
                 text("introducer", title="Introduced by"),
                 number("clients", title="Clients", digits=0),
-                money("deposits", fixed_currency=self.view.currency, title="Deposits"),
-                money("withdrawals", fixed_currency=self.view.currency, title="Withdrawals"),
+                number("payments", title="Payments", digits=0),
+                *([sums[self.kind]] if self.kind else sums.values()),
             )
             tables.append(self.table("Through sub-partners", columns, through, empty=""))
         return {

@@ -260,6 +260,10 @@ def test_every_figure_leads_to_the_list_behind_it_down_to_the_trade(world: World
         assert sum((item.commission for item in every), D(0)) == total.commission
         assert sum((item.deposits for item in every), D(0)) == total.deposits
         assert sum(item.trades for item in every) == total.trades
+        sums = people.client_sums(view, MARCH)
+        assert (sums.clients, sums.commission, sums.trades) == (
+            len(rows), sum((row.commission for row in rows), D(0)), sum(row.trades for row in rows),
+        )  # fmt: skip
         trades = activity.trades(view, MARCH)
         assert len(trades) == total.trades
         assert sum((row.commission for row in trades), D(0)) == total.on_trades
@@ -300,6 +304,17 @@ def test_every_figure_leads_to_the_list_behind_it_down_to_the_trade(world: World
     assert activity.trades(master, MARCH, client=bert.reference) == []
     assert activity.payments(master, MARCH, client=bert.reference) == []
     assert [row.kind for row in activity.payments(house, MARCH, kind="returned")] == ["Chargeback"]
+    # and: payments of clients below add up with one's own to the house's, kind by kind
+    for kind in ("", "deposit", "withdrawal", "returned"):
+        below = activity.payments_through(master, MARCH, kind=kind)
+        own, every = activity.payments(master, MARCH, kind=kind), activity.payments(house, MARCH, kind=kind)
+        assert len(own) + sum(row.payments for row in below) <= len(every)
+        if kind == "deposit":
+            own_worth = sum((row.worth for row in own), D(0))
+            assert (
+                own_worth + sum((row.paid_in for row in below), D(0)) == figures.figures(master, MARCH).total.deposits
+            )
+    assert activity.payments_through(house, MARCH) == []
 
     # then: the tree and the league; whoever has a rebate is nobody by themselves
     forest = partners.forest(master, MARCH)
@@ -381,7 +396,7 @@ def table_of(answer: Any) -> list[dict[str, str]]:
 
 
 def test_pages_files_and_endpoints_say_the_same_in_a_bounded_number_of_statements(
-    world: World, client: Browser
+    world: World, client: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = "from_day=2026-03-01&to_day=2026-03-31"
     counted: dict[str, int] = {}
@@ -458,6 +473,15 @@ def test_pages_files_and_endpoints_say_the_same_in_a_bounded_number_of_statement
         opened("/portal/data-centre/", page)
     assert {page: number for page, number in counted.items() if number > first[page]} == {}
     assert max(counted.values()) <= 60
+
+    # and: a page that cannot hold all clients says so, adds up all of them, and its file has them
+    whole = people.client_sums(world.of_house(), MARCH)
+    monkeypatch.setattr(people, "MAXIMUM_CLIENTS", 2)
+    log_in(client, world.manager)
+    cut = opened("/desk/pages/ib/data-centre/", "clients/") if whole.clients > 2 else ""
+    assert "The first 2; the file has all." in cut and f"{whole.commission:,.2f}" in cut
+    file = table_of(client.get(f"/desk/pages/ib/data-centre/clients/?{days}&show=all&export=csv"))
+    assert len(file) == whole.clients
 
 
 def test_what_partners_read_of_a_name_is_decided_by_two_people_and_dated(world: World, client: Browser) -> None:

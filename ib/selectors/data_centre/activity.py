@@ -236,7 +236,7 @@ def payments(
     view: Viewpoint, filters: Filters, *, kind: str = "", client: str = "", limit: int = MAXIMUM_TRADES
 ) -> list[PaymentRow]:
     """Payments one by one, the newest first; of a partner, those of clients whom they introduced themselves."""
-    kinds = [kind] if kind in KIND_WORDS else ["refund", "chargeback"] if kind == "returned" else list(KIND_WORDS)
+    kinds = _kinds_of(kind)
     sql = f"""
     {with_tables(view, sources.CAMPAIGNS, sources.TOLD, rates("told"))}
     SELECT told.day, client.reference, told.kind, told.amount, told.currency, told.amount * fx.rate,
@@ -252,6 +252,43 @@ def payments(
         PaymentRow(day, client_reference, KIND_WORDS[told], amount, currency, worth, view.currency, is_first)
         for day, client_reference, told, amount, currency, worth, is_first in rows
     ]
+
+
+def _kinds_of(kind: str) -> list[str]:
+    return [kind] if kind in KIND_WORDS else ["refund", "chargeback"] if kind == "returned" else list(KIND_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentsThrough:
+    """Payments of clients of a partner below, as sums in the viewpoint's currency."""
+
+    introducer_id: int
+    introducer: str
+    clients: int
+    payments: int
+    paid_in: Decimal
+    paid_out: Decimal
+    returned: Decimal
+    currency: str
+
+
+def payments_through(view: Viewpoint, filters: Filters, *, kind: str = "") -> list[PaymentsThrough]:
+    """What a partner reads of payments of clients of partners below. Nothing for staff, who read them one by one."""
+    if not view.is_own:
+        return []
+    sql = f"""
+    {with_tables(view, sources.CAMPAIGNS, sources.TOLD, rates("told"))}
+    SELECT told.introducer_id, introducer.reference || ' ' || introducer.name, count(DISTINCT told.client_id), count(*),
+           coalesce(sum(told.amount * fx.rate) FILTER (WHERE told.kind = 'deposit'), 0),
+           coalesce(sum(told.amount * fx.rate) FILTER (WHERE told.kind = 'withdrawal'), 0),
+           coalesce(sum(told.amount * fx.rate) FILTER (WHERE told.kind IN ('refund', 'chargeback')), 0)
+    FROM told {rate_join("told")} JOIN ib_partner AS introducer ON introducer.id = told.introducer_id
+    WHERE told.kind = ANY(%(kinds)s) AND told.level > 1
+    GROUP BY 1, 2 ORDER BY 4 DESC, 2 LIMIT %(limit)s
+    """
+    with reading():
+        rows = fetch(sql, view, filters, kinds=_kinds_of(kind), limit=MAXIMUM_TRADES)
+    return [PaymentsThrough(*(*row, view.currency)) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,12 +225,14 @@ def _cards(view: Viewpoint, filters: Filters) -> str:
     )
 
 
-def _more(filters: Filters) -> dict[str, Any]:
-    return {"sleeping": filters.to_day - timedelta(days=SLEEPS_AFTER_DAYS), "limit": MAXIMUM_CLIENTS}
+def _more(filters: Filters, limit: int = MAXIMUM_CLIENTS) -> dict[str, Any]:
+    return {"sleeping": filters.to_day - timedelta(days=SLEEPS_AFTER_DAYS), "limit": limit}
 
 
-def client_rows(view: Viewpoint, filters: Filters, show: Show = Show.ALL, *, reference: str = "") -> list[ClientRow]:
-    """Clients one by one: of a partner, those who were introduced directly; of staff, everybody below. Bounded."""
+def client_rows(
+    view: Viewpoint, filters: Filters, show: Show = Show.ALL, *, reference: str = "", limit: int = MAXIMUM_CLIENTS
+) -> list[ClientRow]:
+    """Clients one by one: of a partner, those who were introduced directly; of staff, everybody below; at most *limit*."""
     own = "AND card.level <= 1" if view.is_own else ""
     named = "AND client.reference = %(reference)s" if reference else ""
     sql = f"""
@@ -248,7 +250,7 @@ def client_rows(view: Viewpoint, filters: Filters, show: Show = Show.ALL, *, ref
     LIMIT %(limit)s
     """
     with reading():
-        rows = fetch(sql, view, filters, reference=reference, **_more(filters))
+        rows = fetch(sql, view, filters, reference=reference, **_more(filters, limit))
     return _masked([ClientRow(*(*row, view.currency)) for row in rows], view)
 
 
@@ -266,6 +268,20 @@ def clients_through(view: Viewpoint, filters: Filters, show: Show = Show.ALL) ->
     """
     with reading():
         return [Through(*(*row, view.currency)) for row in fetch(sql, view, filters, **_more(filters))]
+
+
+def client_sums(view: Viewpoint, filters: Filters, show: Show = Show.ALL) -> Through:
+    """The sums of all that `client_rows` lists, however many they are."""
+    own = "AND card.level <= 1" if view.is_own else ""
+    sql = f"""
+    {_cards(view, filters)}
+    SELECT 0, '', count(*), coalesce(sum(card.deposits), 0), coalesce(sum(card.withdrawals), 0),
+           coalesce(sum(card.trades), 0), coalesce(sum(card.lots), 0), coalesce(sum(card.commission), 0)
+    FROM card WHERE ({_CONDITIONS[show]}) {own}
+    """
+    with reading():
+        (row,) = fetch(sql, view, filters, **_more(filters))
+    return Through(*(*row, view.currency))
 
 
 def one_client(view: Viewpoint, filters: Filters, reference: str) -> ClientRow:
