@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 
+from backoffice.core.prepared import fetch_prepared
 from ib.engine.card.building import CardFacts
 from ib.engine.target import Scope, difference_select, new_lines_select, parameters_of
 
@@ -62,10 +63,20 @@ WHERE due.amount >= 0 OR NOT EXISTS (
 """
 
 
-def book_new_lines(*, scope: Scope, facts: CardFacts, booking: Sequence[BookingDay], batch_id: int) -> list[BookedSum]:
-    """Inserts the whole target of trades of which nothing was booked. A line that exists is an IntegrityError."""
-    parameters = parameters_of(scope, facts)
-    return book(new_lines_select(scope, facts), parameters=parameters, booking=booking, batch_id=batch_id)
+def book_new_lines(
+    *, scope: Scope, facts: CardFacts, booking: Sequence[BookingDay], batch_id: int, keeps_plan: bool = False
+) -> list[BookedSum]:
+    """Inserts the whole target of trades of which nothing was booked. A line that exists is an IntegrityError.
+
+    *keeps_plan*: the trades are few, and the statement is planned once for all such batches of this connection.
+    """
+    return book(
+        new_lines_select(scope, facts),
+        parameters=parameters_of(scope, facts),
+        booking=booking,
+        batch_id=batch_id,
+        keeps_plan=keeps_plan,
+    )
 
 
 def book_differences(
@@ -81,8 +92,8 @@ def book_differences(
     )
 
 
-def pin_plan(trades: int, facts: CardFacts | None = None) -> None:
-    """Chooses how the planner may join in this transaction, by the number of trades.
+def pin_plan(trades: int, facts: CardFacts | None = None) -> bool:
+    """Chooses how the planner may join in this transaction, by the number of trades; whether it may as it likes.
 
     The ranges in the join are underestimated by orders of magnitude; without this a large batch falls into nested loops,
     and sorts what it should hash. Figures of the market are worked out once for all trades, and would be again for each
@@ -94,6 +105,7 @@ def pin_plan(trades: int, facts: CardFacts | None = None) -> None:
         trades *= TRADES_WITH_FIGURES
     free = "on" if trades <= PINNED_PLAN_FROM_TRADES else "off"
     _set(enable_nestloop=free, enable_mergejoin=free, enable_sort=free, jit="off", work_mem=WORK_MEMORY)
+    return free == "on"
 
 
 def free_plan() -> None:
@@ -114,6 +126,7 @@ def book(
     booking: Sequence[BookingDay],
     batch_id: int,
     condition: str = "",
+    keeps_plan: bool = False,
 ) -> list[BookedSum]:
     """Inserts the rows of a select that says what is due; their sums."""
     # Without its booking day a line violates NOT NULL: it is refused, not lost.
@@ -129,7 +142,7 @@ def book(
         INSERT INTO ib_commissionline
             (partner_id, trade_id, part, seq, day, batch_id, card_entry_id, rule_id, level, quantity, rate, rate_currency,
              factor, tier_before, cap_left, fx_rate, fx_date, target, amount, currency, booked_day)
-        SELECT due.partner_id, due.trade_id, due.part, due.seq, due.day, %(batch)s, due.card_entry_id, due.rule_id,
+        SELECT due.partner_id, due.trade_id, due.part, due.seq, due.day, %(batch)s::bigint, due.card_entry_id, due.rule_id,
                due.level, due.quantity, due.rate, due.rate_currency, due.factor, due.tier_before, due.cap_left, due.fx_rate,
                due.fx_date, due.target, due.amount, due.currency, booking.booked_day
         FROM ({select}) AS due
@@ -150,6 +163,8 @@ def book(
     ) AS booked
     JOIN ib_partner AS partner ON partner.id = booked.partner_id
     """  # noqa: S608 - own text
+    if keeps_plan:
+        return [BookedSum(*row) for row in fetch_prepared(statement, parameters)]
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return [BookedSum(*row) for row in cursor.fetchall()]

@@ -51,13 +51,20 @@ _CREDIT = f"""CASE WHEN balances.equity > 0
 
 
 _FIGURE = re.compile(r"economics\.(\w+)")
+FIGURE_PREFIX = "figure_"
+"""What the trade's column of a figure begins with: the trade has columns of the same names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Pieces of the statement: further columns of the trade, joins after the card, and the columns that come of them."""
+    """Pieces of the statement: further columns of the trade, joins after the card, and the columns that come of them.
+
+    `figures` is the select of the trades' economics of which the columns in `used` are asked for; '' when none is.
+    """
 
     trade_columns: str = ""
+    figures: str = ""
+    used: tuple[str, ...] = ()
     joins: str = ""
     quantity: str = "trade.volume_lots"
     currency: str = "card.rate_currency"
@@ -70,26 +77,39 @@ def measures_of(facts: CardFacts, scope: str, *, wants_terms: bool = False) -> M
     """The pieces for a card of these traits; *scope* is the condition on the trades `t`."""
     if not wants_terms and not (facts.traits - OF_THE_WHOLE_CARD - {"steps", "modes"}):
         return Measures()
-    joins = _economics(facts, scope)
+    joins = ""
     if facts.has("terms", "spread", "guard") or wants_terms:
         joins += "\n    LEFT JOIN ib_planrule AS terms ON terms.id = card.terms_rule_id"
     if facts.has("guard"):
         joins += guard.JOIN
     if facts.has("balances"):
         joins += _BALANCES.format(scope=scope)
+    used = _used_figures(facts)
     return Measures(
         trade_columns=", t.side, t.profit, t.currency, t.opened_at, account.client_id, symbol.id AS real_symbol_id,"
         " symbol.profit_currency" + (", t.server_id, t.ticket, t.leg" if wants_terms else ""),
+        figures=_figures(facts, scope, used) if used else "",
+        used=used,
         joins=joins,
-        quantity=_quantity(facts),
+        quantity=of_the_trade(_quantity(facts)),
         currency=_currency(facts),
-        factor=_factor(facts),
+        factor=of_the_trade(_factor(facts)),
         order_cap="terms.cap_per_order" if facts.has("order_caps") else "NULL::numeric",
-        exclusion=_exclusion(facts),
+        exclusion=of_the_trade(_exclusion(facts)),
     )
 
 
-def _economics(facts: CardFacts, scope: str) -> str:
+def of_the_trade(expression: str) -> str:
+    """The expression with the figures where they are joined: at the trade, before it meets the entries of the card."""
+    return _FIGURE.sub(rf"trade.{FIGURE_PREFIX}\1", expression)
+
+
+def _used_figures(facts: CardFacts) -> tuple[str, ...]:
+    of_guard = guard.COLUMNS if facts.has("guard") else ""
+    return tuple(sorted({*_FIGURE.findall(_quantity(facts) + _factor(facts) + _exclusion(facts) + of_guard)}))
+
+
+def _figures(facts: CardFacts, scope: str, used: tuple[str, ...]) -> str:
     parts: set[Part] = set()
     if facts.has("spread", "markup", "news", "guard"):
         parts.add(Part.MARKET)
@@ -99,18 +119,12 @@ def _economics(facts: CardFacts, scope: str) -> str:
         parts.add(Part.ACCOUNT_NOTIONAL)
     if facts.has("close_by"):
         parts.add(Part.CLOSE_BY)
-    if not parts and not facts.has("points", "points_basis"):
-        return ""
     # As a table of their own the figures are worked out once for each trade; otherwise once more for every row they are
     # compared with. Only those that are used are.
-    of_guard = guard.COLUMNS if facts.has("guard") else ""
-    used = sorted({"trade_id", *_FIGURE.findall(_quantity(facts) + _factor(facts) + _exclusion(facts) + of_guard)})
     return f"""
-    LEFT JOIN (
         WITH figures AS MATERIALIZED (
-            SELECT {", ".join(used)} FROM ({trade_economics_select(scope, parts=parts)}) AS figure
-        ) SELECT * FROM figures
-    ) AS economics ON economics.trade_id = trade.id"""  # noqa: S608 - built of the platform's and own text
+            SELECT {", ".join(("trade_id", *used))} FROM ({trade_economics_select(scope, parts=parts)}) AS figure
+        ) SELECT * FROM figures"""  # noqa: S608 - built of the platform's and own text
 
 
 def _quantity(facts: CardFacts) -> str:

@@ -17,7 +17,7 @@ from backoffice.kernel.currency import Currency
 from ib.engine import guard
 from ib.engine.card.building import OF_THE_WHOLE_CARD, CardFacts
 from ib.engine.fx import FX_TABLE
-from ib.engine.measures import Measures, measures_of
+from ib.engine.measures import FIGURE_PREFIX, Measures, measures_of, of_the_trade
 from ib.rules.amounts import PRODUCT_DECIMALS, SHARES
 
 
@@ -73,6 +73,16 @@ def scope_of_new_trades(*, batch_id: int, except_ids: Sequence[int], days: Seque
     )
 
 
+def scope_of_few_new_trades(*, batch_id: int, trade_ids: Sequence[int], days: Sequence[date]) -> Scope:
+    """As `scope_of_new_trades`, with the trades by name: a plan that is made once for all batches expects few of them."""
+    return Scope(
+        "t.id = ANY(%(trade_ids)s) AND t.batch_id = %(batch_id)s",
+        "false",
+        tuple(days),
+        {"batch_id": batch_id, "trade_ids": list(trade_ids)},
+    )
+
+
 def parameters_of(scope: Scope, facts: CardFacts) -> dict[str, Any]:
     """The parameters of a statement built for the scope: its own, its days and the conversions of the rate card."""
     return {
@@ -103,7 +113,7 @@ def _placed_trades(scope: Scope, facts: CardFacts, measures: Measures) -> str:
     symbol = "0::bigint"
     if facts.has("symbols"):
         symbol = "CASE WHEN symbol.id = ANY(%(named_symbols)s::bigint[]) THEN symbol.id ELSE 0 END"
-    return f"""
+    placed = f"""
     (SELECT t.id, t.business_day, t.closed_at, t.volume_lots, {direct} AS partner_id, symbol.group_id,
             {symbol} AS symbol_id, {account_class} AS account_class_id{measures.trade_columns}
      FROM platform_ops_trade AS t
@@ -113,6 +123,15 @@ def _placed_trades(scope: Scope, facts: CardFacts, measures: Measures) -> str:
      JOIN ib_clientreferral AS referral
        ON referral.client_id = account.client_id AND referral.validity @> t.closed_at{joins}
      WHERE NOT t.is_cancelled AND t.volume_lots > 0 AND NOT account.is_demo AND {scope.trades}
+     OFFSET 0)
+    """
+    if not measures.used:
+        return placed
+    # The figures join here, and not behind the card: a trade has one row of them and five entries.
+    figures = ", ".join(f"economics.{name} AS {FIGURE_PREFIX}{name}" for name in measures.used)
+    return f"""
+    (SELECT placed.*, {figures} FROM {placed} AS placed
+     LEFT JOIN ({measures.figures}) AS economics ON economics.trade_id = placed.id
      OFFSET 0)
     """
 
@@ -173,7 +192,7 @@ def measured_select(scope: Scope, facts: CardFacts, *, card: str = RATE_CARD, st
                card.level, card.path, card.part, card.rate, card.basis, card.reward_currency, card.reward_digits,
                card.rounding_mode, card.rounding_stage, card.needs_period, {measures.currency} AS rate_currency,
                {measures.quantity} AS quantity, {measures.factor} AS factor, {measures.order_cap} AS cap_left,
-               {measures.exclusion} AS exclusion{more}
+               {measures.exclusion} AS exclusion{of_the_trade(more)}
         {trades_on_the_card(scope, facts, measures, card=card, stage=stage)}
         {measures.joins}
         OFFSET 0

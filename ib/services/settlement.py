@@ -167,15 +167,24 @@ def _book_ingest_batch(state: Booking, *, ingest_batch_id: int, compare_all: boo
     held = quarantine.held_trades(all_days)
     changed = [trade_id for trade_id in changed if trade_id not in held]
     facts = facts_of_card(state.card, trades=("t.batch_id = %(batch)s", {"batch": ingest_batch_id}))
-    with pinned_plan(state.trades, facts.of_stage(ordered=False)):
+    with pinned_plan(state.trades, facts.of_stage(ordered=False)) as are_few:
         if state.trades > len(changed):
-            scope = target.scope_of_new_trades(batch_id=ingest_batch_id, except_ids=[*changed, *held], days=days)
-            state.sums += booking.book_new_lines(scope=scope, facts=facts, booking=books, batch_id=state.batch.pk)
+            scope = _scope_of_new(ingest_batch_id, days, apart={*changed, *held}, are_few=are_few)
+            state.sums += booking.book_new_lines(
+                scope=scope, facts=facts, booking=books, batch_id=state.batch.pk, keeps_plan=are_few
+            )
             _mark(state, scope, facts)
         if changed:
             scope = target.scope_of_trades(trade_ids=changed, days=all_days)
             state.sums += booking.book_differences(scope=scope, facts=facts, booking=books, batch_id=state.batch.pk)
             _mark(state, scope, facts)
+
+
+def _scope_of_new(ingest_batch_id: int, days: list[date], *, apart: set[int], are_few: bool) -> Scope:
+    if not are_few:
+        return target.scope_of_new_trades(batch_id=ingest_batch_id, except_ids=sorted(apart), days=days)
+    trade_ids = [trade_id for trade_id in _trades_of(ingest_batch_id, days) if trade_id not in apart]
+    return target.scope_of_few_new_trades(batch_id=ingest_batch_id, trade_ids=trade_ids, days=days)
 
 
 def _mark(state: Booking, scope: Scope, facts: CardFacts) -> None:

@@ -209,9 +209,9 @@ def _result_of(claim: SettlementBatch) -> SettlementResult:
 
 
 @contextmanager
-def pinned_plan(trades: int, facts: CardFacts | None = None) -> Iterator[None]:
-    booking.pin_plan(trades, facts)
-    yield
+def pinned_plan(trades: int, facts: CardFacts | None = None) -> Iterator[bool]:
+    """Joins are chosen by the number of trades in the block; gives whether these are few."""
+    yield booking.pin_plan(trades, facts)
     booking.free_plan()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import connection
 
+from backoffice.core.prepared import fetch_prepared
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.currency import Currency
@@ -26,6 +27,9 @@ from funding.ledger.locks import bound_lock_waits
 from funding.ledger.models import JournalEntry
 from funding.ledger.services.accounts import get_account_ids
 from funding.ledger.types import AccountSpec, EntryDraft
+
+FEW_OWNERS = 1_000
+"""Up to so many the statements are not planned anew each time: for a hundred, planning took as long as posting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +125,20 @@ def post_owner_sums(*, drafts: Sequence[OwnerSums], actor: Actor, lock: Callable
         lock()
     with book():
         bound_lock_waits()
-        with connection.cursor() as cursor:
-            cursor.execute(_POST, _parameters(drafts, contra, actor))
-            rows = cursor.fetchall()
+        rows = _rows(_POST, _parameters(drafts, contra, actor), drafts)
         known = {key: bytes(digest) for key, digest, _, entry_id in rows if entry_id is None}
         for entry in JournalEntry.objects.filter(idempotency_key__in=known) if known else ():
             if bytes(entry.input_hash) != known[entry.idempotency_key]:
                 raise IdempotencyMismatch("This key stands for another booking.", key=entry.idempotency_key)
     return len(rows) - len(known)
+
+
+def _rows(statement: str, parameters: list[Any], drafts: Sequence[OwnerSums]) -> list[tuple[Any, ...]]:
+    if sum(len(draft.amounts) for draft in drafts) <= FEW_OWNERS:
+        return fetch_prepared(statement, parameters)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
 
 
 def _parameters(drafts: Sequence[OwnerSums], contra: Sequence[int], actor: Actor) -> list[Any]:
@@ -178,9 +188,7 @@ def _refuse_what_is_not_said_right(drafts: Sequence[OwnerSums]) -> None:
 
 def _make_ready(drafts: Sequence[OwnerSums]) -> list[int]:
     """Makes the accounts that are missing and refuses amounts that cannot be booked; the account of each other side."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NOT_READY, _question(drafts))
-        rows = cursor.fetchall()
+    rows = _rows(_NOT_READY, _question(drafts), drafts)
     missing = []
     for number, owner_id, account_id in rows:
         draft = drafts[number]
