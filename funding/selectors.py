@@ -32,6 +32,7 @@ WHERE server.entity_id = %(entity)s
       SELECT 1 FROM platform_ops_businessday done
       WHERE done.server_id = server.id AND done.day = %(day)s AND done.state = 'closed'
   )
+  AND NOT coalesce((SELECT min(first.day) > %(day)s FROM platform_ops_businessday first WHERE first.server_id = server.id), false)
 """
 
 
@@ -91,7 +92,10 @@ def booked_through(*, server_id: int) -> date | None:
 
 
 def all_servers_closed(*, entity_id: int, day: date) -> bool:
-    """Whether every server of the entity that has accounts has closed the day."""
+    """Whether every server of the entity that has accounts has closed the day.
+
+    A server counts from its first business day on: one that joins today keeps no earlier day open.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_UNFINISHED_SERVERS, {"entity": entity_id, "day": day})
         return bool(cursor.fetchone()[0] == 0)

@@ -63,6 +63,24 @@ def test_the_books_close_behind_the_last_server_of_the_entity() -> None:
         assert ClosedDay.objects.filter(entity=entity, business_day=MONDAY).count() == closed
 
 
+def test_a_server_keeps_no_day_open_that_was_before_its_first() -> None:
+    old = make_account().server
+    new = make_account(make_server(old.entity)).server
+    for server, at, state in ((old, day(0), "closed"), (old, day(1), "closed"), (new, day(1), "open")):
+        BusinessDay.objects.create(
+            server=server,
+            entity=old.entity,
+            day=at,
+            state=state,
+            closed_at=datetime(2026, 3, 4, tzinfo=UTC) if state == "closed" else None,
+        )
+
+    for business_day in BusinessDay.objects.filter(server=old).order_by("day"):
+        close_books(closed_event(business_day), None)
+
+    assert list(ClosedDay.objects.values_list("business_day", flat=True)) == [day(0)]
+
+
 def test_a_closed_day_is_heard_of() -> None:
     assert "funding.close_books" in outbox.subscriptions()["platform.day_closed"]
     assert day(0) == MONDAY

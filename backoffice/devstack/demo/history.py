@@ -34,9 +34,7 @@ def write_history(seeding: Seeding) -> None:
     rates.load_reference_rates(actor=seeding.actor)
     _continue_rates(seeding)
     # As in service: who listens hears of rates before anything is converted by them, not after sixty days of trades.
-    for _ in range(MOST_DELIVERIES):
-        if outbox.deliver_due() == 0:
-            break
+    _deliver()
     by_day = _deals_by_day(seeding)
     days = business_days_until(seeding.world.last_day, BUSINESS_DAYS)
     for number, day in enumerate(days, start=1):
@@ -46,9 +44,17 @@ def write_history(seeding: Seeding) -> None:
         _fix_closing_prices(seeding, day)
         for server_id in seeding.servers.values():
             run_business_day(server_id=server_id, day=day, actor=Actor.system("business_day"))
+        _deliver()  # the books of the day close behind its last server
     _store_last_quotes(seeding)
     seeding.say("the finance report of the last day")
     _issue_reports(seeding)
+
+
+def _deliver() -> None:
+    """Has everybody hear what happened so far."""
+    for _ in range(MOST_DELIVERIES):
+        if outbox.deliver_due() == 0:
+            break
 
 
 def record_of(deal: DemoDeal, account_id: int, symbol_name: str) -> IngestRecord:
