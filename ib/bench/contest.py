@@ -21,6 +21,7 @@ from backoffice.core.services import jobs
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict
 from ib.bench import copying, naive
+from ib.bench.backfill import backfill
 from ib.bench.duck import Duck
 from ib.bench.moving import moves
 from ib.bench.worker import SecondProcess, second_process
@@ -45,7 +46,7 @@ DUCK, ORM, CACHED = "DuckDB, arithmetic only", "ORM trade by trade", "dictionari
 
 
 def settle(size: str) -> Iterator[Contest]:
-    """The suite: settlement of thirty days, of a hundred trades at a time, and of what a move in the past changes."""
+    """The suite: settlement of thirty days, of a hundred trades at a time, of a move in the past, of a month of history."""
     world = build_world(SCALES[size])
     with tempfile.TemporaryDirectory(prefix="bench-") as name, second_process() as second:
         bench = _Bench(world, Path(name), second)
@@ -55,6 +56,7 @@ def settle(size: str) -> Iterator[Contest]:
             bench.close()
         yield _micro_batches(world)
         yield moves(world)
+        yield backfill(world)
 
 
 class _Bench:

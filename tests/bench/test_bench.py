@@ -55,6 +55,7 @@ def tables_with_rows() -> set[str]:
                 "cost of a trade: all against a tenth",
                 "preview the move of a team",
                 "move a team: the differences",
+                "backfill: a month of history at once",
             },
         ),
         ("ingest", {"ingest: deals only", "ingest: deals, trades, positions", "ingest: all duplicates"}),
