@@ -216,7 +216,7 @@ class ApproveMany(DeskActionView):
             ("Statements", f"{len(ids)}" + (f", and {left} more after these" if left else "")),
             *((f"In {row['currency']}", format_amount(row["sum"], row["currency"])) for row in sums),
             ("Payable by your approval", str(payable)),
-            ("Confirmed by you, then another person", str(len(ids) - payable)),
+            *([("Confirmed by you, then another person", str(len(ids) - payable))] if payable < len(ids) else []),
             *((f"{item.partner}", format_amount(item.total, item.currency)) for item in largest),
             ("What happens", self.explanation),
         ]
@@ -227,7 +227,9 @@ class ApproveMany(DeskActionView):
 
     def success_text(self, result: BulkApproval) -> str:
         """How many, and whom it could not do."""
-        text = f"{len(result.approved)} approved, {len(result.confirmed)} confirmed."
+        text = f"{len(result.approved)} approved."
+        if result.confirmed:
+            text += f" {len(result.confirmed)} confirmed: another person approves them."
         if not result.problems:
             return text
         name, reason = next(iter(result.problems.items()))
