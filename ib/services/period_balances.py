@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from backoffice.kernel.currency import Currency
 from ib.engine import period_lines
@@ -54,14 +54,6 @@ class Balance:
     step: CarryStep
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """What those below carry: at the end of the period before, and at the end of this one."""
-
-    before: Decimal
-    after: Decimal
-
-
 def add_balances(world: World) -> list[Balance]:
     """Sets each period's result off against carried losses, adds the line that corrects it, and returns the balances."""
     carried = _opening(world)
@@ -72,10 +64,8 @@ def add_balances(world: World) -> list[Balance]:
             if carried[key].vintages:
                 due[key] = carried[key].terms
         for key, terms in sorted(due.items(), key=lambda item: (item[0].plan_id or 0, item[0].currency)):
-            group = _group(world, period, key.currency) if terms.scope is CarryScope.GROUP else None
-            result = _result(world, key, period)
-            if group is not None:
-                result += group.after - group.before
+            group = _group(world, period, key.currency) if terms.scope is CarryScope.GROUP else ZERO
+            result = _result(world, key, period) + group
             held = carried[key].vintages if key in carried else ()
             step = carry_over(terms, period=period, vintages=held, result=result)
             carried[key] = _Carried(terms, step.vintages)
@@ -135,31 +125,35 @@ def _result(world: World, key: BalanceKey, period: date) -> Decimal:
     return total
 
 
-def _group(world: World, period: date, currency: str) -> _Group:
-    """What the partners below carry. Their losses weigh on the head of the group until they have earned them back."""
-    below = period_lines.partners_below(partner_id=world.partner.pk, at=end_of(period) - _A_MOMENT)
+def _group(world: World, period: date, currency: str) -> Decimal:
+    """What the partners below earned back of their losses in the period, less what they carry from it.
 
-    def carried(at: date) -> Decimal:
-        rows = CarryBalance.objects.filter(partner_id__in=below, period=at).exclude(scope=CarryScope.GROUP)
-        sums = list(rows.order_by("currency").values("currency").annotate(sum=Sum("closing")))
-        day = last_business_day(at)
-        return sum(converted([(day, row["currency"], row["sum"]) for row in sums], currency), ZERO)
+    Their losses weigh on the head of the group until they have earned them back; one that lapses below is not earned back.
+    What is below a head of another group stands in that head's balance already and is not counted a second time.
+    """
+    at_end = end_of(period) - _A_MOMENT
+    below = set(period_lines.partners_below(partner_id=world.partner.pk, at=at_end))
+    heads = CarryBalance.objects.filter(partner_id__in=below, period__lte=period, scope=CarryScope.GROUP)
+    for head in heads.order_by("partner_id").values_list("partner_id", flat=True).distinct():
+        below -= set(period_lines.partners_below(partner_id=head, at=at_end))
+    rows = CarryBalance.objects.filter(partner_id__in=below, period=period)
+    sums = rows.order_by("currency").values("currency").annotate(sum=Sum(F("set_off") - F("carried")))
+    day = last_business_day(period)
+    total = sum(converted([(day, row["currency"], row["sum"]) for row in sums], currency), ZERO)
+    return Money(currency, Currency.of(currency).digits).rounded(total)
 
-    money = Money(currency, Currency.of(currency).digits)
-    return _Group(money.rounded(carried(previous_period(period))), money.rounded(carried(period)))
 
-
-def _add_correction(world: World, key: BalanceKey, period: date, step: CarryStep, group: _Group | None) -> None:
+def _add_correction(world: World, key: BalanceKey, period: date, step: CarryStep, group: Decimal) -> None:
     """The line that turns the lines of the period into what is payable."""
     parts = [
-        (PartCode.GROUP_LOSS, group.after - group.before if group is not None else ZERO),
+        (PartCode.GROUP_LOSS, group),
         (PartCode.SET_OFF, -step.set_off),
         (PartCode.CARRIED, step.carried),
         (PartCode.FORGIVEN, step.forgiven),
     ]
     if not any(amount for _, amount in parts):
         return
-    own = step.result - (group.after - group.before if group is not None else ZERO)
+    own = step.result - group
     line = PeriodFacts(
         kind=LineKind.CARRY_OVER,
         period=period,
