@@ -60,8 +60,9 @@ def uncovered_trades(*, actor: Actor, day: date, reason: Exclusion | None = None
     ]
 
 
-# In their order they are worth nothing to anybody, and nobody is paid for them by themselves.
-_WORTHLESS = "due.standing = 0 AND t.id = ANY(%(worthless)s)"
+# In their order they are worth nothing to anybody, and nobody is paid for them by themselves. What lacks a rate has no
+# worth yet, so that is said of it first.
+_WORTHLESS = "due.standing = 0 AND due.valued = due.beneficiaries AND t.id = ANY(%(worthless)s)"
 
 
 def _fate_table(scope: Scope, facts: CardFacts) -> str:
@@ -188,7 +189,7 @@ def _by_month(scope: Scope, day: date, card: RateCardVersion) -> tuple[list[int]
     partner_ids = concerned_partners(scope, facts)
     months = ordered.months_and_differences(partner_ids=partner_ids, period=period, card=card)
     for found, rows in months.values():
-        excluded |= {trade_id for trade_id, _ in found.exclusions}
+        excluded |= {item.trade.trade_id for item in found.valued if item.exclusion}
         paid |= {item.trade.trade_id for item in found.valued if not item.exclusion}
         unsettled |= {row["trade_id"] for row in rows if row["day"] == day}
     return sorted(unsettled), sorted(excluded - paid)
