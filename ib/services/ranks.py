@@ -284,8 +284,8 @@ def _evaluate_one(
         decision = replace(decision, outcome="by_hand", follows=by_hand.rank)
     if last is not None and (last.earned, last.follows, last.misses) == _said(decision):
         return ""
-    if last is not None and last.outcome == "by_hand":
-        # Whether a rank was given by hand since is no matter of what was traded.
+    if last is not None and last.outcome == "by_hand" and (by_hand is None or last.earned == decision.earned):
+        # Whether a rank was given by hand since is no matter of what was traded; what the month earned is.
         return ""
     row = _row(partner, item.version_id, ranks, figures, period, held, decision)
     if last is None:
@@ -310,22 +310,29 @@ def _correct(
 ) -> str:
     """A later look: another rank is asked for, from the next month until that one was decided itself."""
     row.seq = last.seq + 1
-    if row.follows != last.follows and row.outcome != "by_hand":
-        following = RankEvaluation.objects.filter(partner=partner, period=next_period(row.period)).exists()
-        begin = end_of(row.period)
-        until = end_of(next_period(row.period)) if following else None
+    following = RankEvaluation.objects.filter(partner=partner, period=next_period(row.period)).exists()
+    until = end_of(next_period(row.period)) if following else None
+    wanted, begin, changed = row.follows, end_of(row.period), row.follows != last.follows
+    if row.outcome == "by_hand":
+        # What somebody gave stands; another rank is asked for only where the rules' own follows it.
+        given = rank_at(partner.pk, begin)
+        end = given.validity.upper if given is not None else None
+        changed = end is not None and (until is None or end < until)
+        wanted, begin = row.earned, end or begin
+    if changed:
         names = {rank.code: rank.name for rank in ranks}
         request = ask_for_rank(
             partner=partner,
-            rank=row.follows,
+            rank=wanted,
             valid_from=begin,
             until=until,
             is_automatic=True,
-            reason=f"{row.period:%Y-%m} earns {names.get(row.follows, 'no rank')} by what is known of it now"
+            reason=f"{row.period:%Y-%m} earns {names.get(wanted, 'no rank')} by what is known of it now"
             + (f": {cause}" if cause else ""),
             actor=actor,
         )
-        row.outcome, row.change_reference = "asked", request.reference if request is not None else ""
+        row.change_reference = request.reference if request is not None else ""
+        row.outcome = row.outcome if row.outcome == "by_hand" else "asked"
     row.save(force_insert=True)
     return row.outcome
 

@@ -402,6 +402,28 @@ def test_reaching_a_rank_again_is_no_second_bonus_and_a_rank_by_hand_has_none(wo
     assert proven(world.low)
 
 
+def test_what_a_month_under_a_rank_by_hand_has_earned_is_corrected_and_the_rules_rank_after_it_asked_for(world):
+    with_bonus(world)
+    good = trades(world, MARCH, "5")
+    until = end_of(date(2026, 6, 1))
+    agreed_rates.give_rank(
+        partner_id=world.low.pk, rank="bronze", valid_from=end_of(MARCH), until=until, actor=SYSTEM, reason="x"
+    )
+    assert look(MARCH)["by_hand"] == 1
+    settle_due(actor=SYSTEM)
+    assert bonuses(world.low, MARCH) == Decimal(150)
+    # When the trade is cancelled, the bonus goes back; what the rules gave for after the hand's time is asked for
+    good.is_cancelled = True
+    good.save(update_fields=["is_cancelled"])
+    ranks.evaluate_ranks(period=MARCH, actor=SYSTEM, cause="trade 7 was cancelled")
+    ranks.evaluate_ranks(period=MARCH, actor=SYSTEM, cause="nothing new")
+    settle_due(actor=SYSTEM)
+    change = ChangeRequest.objects.get(kind=ranks.PARTNER_RANK, target_id=str(world.low.pk))
+    assert (change.payload["valid_from"], change.payload["is_automatic"]) == (until.isoformat(), True)
+    assert bonuses(world.low) == 0
+    assert proven(world.low)
+
+
 def test_a_fact_that_is_told_late_has_its_month_looked_at_for_those_above_the_client_only(world):
     draft = plans.draft_version(plan_id=world.ladder.plan_id, actor=SYSTEM)
     set_rank(draft, "silver", condition("deposits", "1000", currency="USD"))
