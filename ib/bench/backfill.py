@@ -15,7 +15,7 @@ from typing import Any
 from backoffice.core.measuring.bench import Comparison, Contender, Contest
 from backoffice.core.measuring.database import SCHEMA, fetch_all, settle_down
 from backoffice.kernel import clock
-from ib.bench.world import ACTOR, FIRST_TICKET, World
+from ib.bench.world import ACTOR, FIRST_TICKET, SYMBOLS, World
 from ib.services.settlement import settle_ingest_batch
 from platform_ops.services.ingest import ingest_csv
 
@@ -87,7 +87,7 @@ def backfill(world: World) -> Contest:
 _DEALS = f"""
 SELECT concat_ws(',', %(first)s::bigint + deal.number, 0, '', '',
     %(account)s + floor(%(clients)s * {SCHEMA}.chance(deal.number, 61))::bigint, 1, 1, %(first)s::bigint + deal.number, 0,
-    (SELECT name FROM platform_ops_serversymbol WHERE id = %(symbol)s + deal.number %% 60),
+    (SELECT name FROM platform_ops_serversymbol WHERE id = %(symbol)s + deal.number %% {SYMBOLS}),
     0.1 + (deal.number %% 40) * 0.05, 1.1,
     deal.day::timestamp AT TIME ZONE 'UTC' + make_interval(secs => floor(72000 * {SCHEMA}.chance(deal.number, 62))),
     1.09, deal.day::timestamp AT TIME ZONE 'UTC' - interval '1 day', (deal.number %% 100) - 40, 0, 0, 0, '')
@@ -98,8 +98,7 @@ FROM (
 """
 
 _EARNED = """
-SELECT count(*), coalesce(sum(line.amount), 0),
-       coalesce(sum(line.amount * (line.partner_id %% 997) * extract(day FROM line.day)), 0)
-FROM ib_commissionline AS line JOIN platform_ops_trade AS trade ON trade.id = line.trade_id
-WHERE trade.batch_id = ANY(%(batches)s)
+SELECT count(*), coalesce(sum(amount), 0), coalesce(sum(amount * (partner_id %% 997) * extract(day FROM day)), 0)
+FROM ib_commissionline
+WHERE batch_id = ANY(ARRAY(SELECT id FROM ib_settlementbatch WHERE ingest_batch_id = ANY(%(batches)s)))
 """

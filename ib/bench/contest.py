@@ -23,6 +23,7 @@ from backoffice.kernel.errors import Conflict
 from ib.bench import copying, naive
 from ib.bench.backfill import backfill
 from ib.bench.duck import Duck
+from ib.bench.mixed import tiers
 from ib.bench.moving import moves
 from ib.bench.worker import SecondProcess, second_process
 from ib.bench.world import ACTOR, DAYS, FIRST_TICKET, SCALES, WRITTEN_BY_SETTLEMENT, World, build_world
@@ -34,6 +35,7 @@ from ib.services.shards import SETTLE_BATCH, enqueue_batch
 from platform_ops.services.ingest import ingest_csv
 
 MICRO_BATCH_TRADES = 100
+SMALLEST = "smoke"
 CORRECTED_SHARE = 100
 """One trade in so many is corrected."""
 
@@ -56,6 +58,8 @@ def settle(size: str) -> Iterator[Contest]:
             bench.close()
         yield _micro_batches(world)
         yield moves(world)
+        if size != SMALLEST:  # it takes as long as all the small world's other contests of a month together
+            yield tiers(world)
         yield backfill(world)
 
 
