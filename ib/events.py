@@ -13,7 +13,7 @@ from typing import Any
 from backoffice.core.models import OutboxEvent
 from backoffice.core.services import outbox
 from backoffice.core.types import Actor
-from ib.services import ordered, shards, work
+from ib.services import ordered, periods, shards, work
 
 ACTOR = Actor.system("ib.events")
 RATE_DAYS = timedelta(days=10)
@@ -54,6 +54,7 @@ def on_rates_changed(payload: dict[str, Any], event: OutboxEvent) -> None:
     cause = f"rates:{event.pk}"
     shards.enqueue_days(days=shards.days_between(first=first, last=last + RATE_DAYS), cause=cause, actor=ACTOR)
     ordered.rates_changed(first=first, last=last + RATE_DAYS, cause=cause)
+    periods.rates_changed(first=first, last=last + RATE_DAYS)
 
 
 def subscribe() -> None:

@@ -492,6 +492,36 @@ def trades_changed(*, batch_id: int) -> None:
         )
 
 
+def rates_changed(*, first: date, last: date) -> None:
+    """Marks whoever may be paid by the period in money that rates of the days convert.
+
+    Of periods that are over that is every partner who is paid by the period; of the open one, of which only rewards are
+    booked, those who introduced a client on the way to a reward.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO ib_periodmark (source, partner_id, client_id, day)
+            SELECT 'rates', each.partner_id, NULL::bigint, %(first)s
+            FROM (SELECT partner_id FROM ib_agreement UNION SELECT partner_id FROM ib_periodline) AS each
+            WHERE %(first)s < %(open)s
+              AND (EXISTS (SELECT 1 FROM ib_planrule WHERE basis = ANY(%(bases)s)) OR EXISTS (SELECT 1 FROM ib_periodline))
+            UNION ALL
+            SELECT DISTINCT 'rates', NULL::bigint, claim.client_id, greatest(%(first)s, %(open)s)
+            FROM ib_cpaclaim AS claim
+            WHERE claim.state IN ('waiting', 'expired') AND EXISTS (
+                SELECT 1 FROM ib_clientevent AS event
+                WHERE event.client_id = claim.client_id AND event.day BETWEEN %(first)s AND %(last)s)
+            """,
+            {
+                "first": first,
+                "last": last,
+                "open": period_of(clock.today_business_day()),
+                "bases": list(PERIOD_BASES),
+            },
+        )
+
+
 def mark_disputed() -> int:
     """Marks clients with a chargeback or fraud, whose trade lines may have changed since; how many there were."""
     with connection.cursor() as cursor:
