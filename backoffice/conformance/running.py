@@ -14,7 +14,7 @@ from backoffice.conformance import scenario as form
 from backoffice.conformance import world as worlds
 from backoffice.conformance.books import compare
 from backoffice.conformance.types import Result, Row
-from backoffice.conformance.world import ACTOR, World
+from backoffice.conformance.world import ACTOR, World, told_at
 from backoffice.core.services import jobs, outbox
 from backoffice.kernel.errors import DomainError
 from ib.services.client_events import ClientFact, record_client_event, reverse_client_event
@@ -34,7 +34,8 @@ def run_scenario(scenario: form.Scenario, *, file: str = "") -> Result:
     try:
         result.rows = _run(scenario)
     except DomainError as error:
-        result.error = f"{error.code}: {error.message}"
+        place = error.details.get("place", "")
+        result.error = f"{error.code}: {place}: {error.message}" if place else f"{error.code}: {error.message}"
     result.seconds = round(time.monotonic() - started, 3)
     return result
 
@@ -42,11 +43,13 @@ def run_scenario(scenario: form.Scenario, *, file: str = "") -> Result:
 def _run(scenario: form.Scenario) -> list[Row]:
     world = worlds.build(scenario)
     held_back = {ticket for step in scenario.steps for ticket in step.arrive or ()}
-    worlds.arrive(
-        world, [trade for trade in scenario.trades if trade.ticket not in held_back], operations=scenario.operations
-    )
-    for event in scenario.events:
-        _tell(world, event)
+    with told_at("trades and operations"):
+        worlds.arrive(
+            world, [trade for trade in scenario.trades if trade.ticket not in held_back], operations=scenario.operations
+        )
+    for number, event in enumerate(scenario.events):
+        with told_at(f"events[{number}]"):
+            _tell(world, event)
     rows: list[Row] = []
     for number, step in enumerate(scenario.steps, start=1):
         rows += _step(world, step, f"step {number}")
@@ -71,7 +74,8 @@ def _step(world: World, step: form.Step, name: str) -> list[Row]:
     refused = ""
     if action:
         try:
-            _ACTIONS[action](world, getattr(step, action))
+            with told_at(f"{name}, {action}"):
+                _ACTIONS[action](world, getattr(step, action))
         except DomainError as error:
             refused = error.code
             if not step.refused:

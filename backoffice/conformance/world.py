@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.apps import apps
+from django.db import DataError
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
 from backoffice.conformance import scenario as form
@@ -17,6 +19,7 @@ from backoffice.conformance.plans import publish_version
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
 from backoffice.kernel.currency import Currency
+from backoffice.kernel.errors import DomainError, InvalidInput
 from crm.services.clients import register_client
 from ib.services.partners import register_partner
 from ib.services.plans import create_plan, sign_agreement
@@ -70,17 +73,35 @@ def build(scenario: form.Scenario) -> World:
     world.server = _model("platform_ops.TradingServer").create(
         entity=world.entity, code="server", name="Server", platform="mt5", zone="UTC"
     )
-    load_rates(scenario.rates)
-    _add_symbols(world)
-    _add_account_groups(world)
-    for client in scenario.clients:
-        _add_client(world, client)
-    for plan in scenario.plans:
-        _add_plan(world, plan)
+    with told_at("rates"):
+        load_rates(scenario.rates)
+    with told_at("symbols"):
+        _add_symbols(world)
+    with told_at("account_groups"):
+        _add_account_groups(world)
+    for number, client in enumerate(scenario.clients):
+        with told_at(f"clients[{number}]"):
+            _add_client(world, client)
+    for number, plan in enumerate(scenario.plans):
+        with told_at(f"plans[{number}]"):
+            _add_plan(world, plan)
     _add_partners(world)
-    for account in scenario.accounts:
-        _add_account(world, account)
+    for number, account in enumerate(scenario.accounts):
+        with told_at(f"accounts[{number}]"):
+            _add_account(world, account)
     return world
+
+
+@contextmanager
+def told_at(place: str) -> Iterator[None]:
+    """What is refused in the block says at which place of the file; so does what the database cannot hold."""
+    try:
+        yield
+    except DomainError as error:
+        error.details.setdefault("place", place)
+        raise
+    except DataError as error:
+        raise InvalidInput(f"The database refuses it: {str(error).splitlines()[0]}.", place=place) from error
 
 
 def load_rates(rates: dict[date, dict[str, Decimal]]) -> None:
@@ -196,36 +217,40 @@ def publish(world: World, plan: str, version: form.Version) -> None:
 def _add_partners(world: World) -> None:
     """Partners first, then the places of all in the order of time, then whom they introduced."""
     scenario = world.scenario
-    for partner in scenario.partners:
-        row = register_partner(
-            entity_id=world.entity.pk,
-            brand_id=world.brand.pk,
-            name=partner.code,
-            currency=Currency.of(partner.currency).code,
-            actor=ACTOR,
-        )
-        world.partners[partner.code] = row.pk
-        _model("ib.Partner").filter(pk=row.pk).update(kind=partner.kind, client_id=world.clients.get(partner.client))
+    for number, partner in enumerate(scenario.partners):
+        with told_at(f"partners[{number}]"):
+            made = register_partner(
+                entity_id=world.entity.pk,
+                brand_id=world.brand.pk,
+                name=partner.code,
+                currency=Currency.of(partner.currency).code,
+                actor=ACTOR,
+            )
+        world.partners[partner.code] = made.pk
+        _model("ib.Partner").filter(pk=made.pk).update(kind=partner.kind, client_id=world.clients.get(partner.client))
     places = sorted(
         (
-            (parent.valid_from, partner.code, parent.partner)
-            for partner in scenario.partners
-            for parent in partner.parents
+            (parent.valid_from, partner.code, parent.partner, f"partners[{number}].parents[{row}]")
+            for number, partner in enumerate(scenario.partners)
+            for row, parent in enumerate(partner.parents)
         ),
-        key=lambda place: place[0],
+        key=lambda item: item[0],
     )
-    for valid_from, code, above in places:
-        place(world, code, above, valid_from)
-    for partner in scenario.partners:
-        for signed in partner.plans:
-            sign(world, partner.code, signed.plan, signed.valid_from)
-        for holding in partner.ranks:
-            rank(world, partner.code, holding.rank, holding.valid_from)
-        for agreed in partner.negotiated:
-            negotiate(world, partner.code, agreed)
-    for client in scenario.clients:
-        for introduced in client.introduced_by:
-            refer(world, client.code, introduced.partner, introduced.valid_from)
+    for valid_from, code, above, at in places:
+        with told_at(at):
+            place(world, code, above, valid_from)
+    for number, partner in enumerate(scenario.partners):
+        with told_at(f"partners[{number}]"):
+            for signed in partner.plans:
+                sign(world, partner.code, signed.plan, signed.valid_from)
+            for holding in partner.ranks:
+                rank(world, partner.code, holding.rank, holding.valid_from)
+            for agreed in partner.negotiated:
+                negotiate(world, partner.code, agreed)
+    for number, client in enumerate(scenario.clients):
+        for row, introduced in enumerate(client.introduced_by):
+            with told_at(f"clients[{number}].introduced_by[{row}]"):
+                refer(world, client.code, introduced.partner, introduced.valid_from)
 
 
 def place(world: World, partner: str, above: str, valid_from: datetime) -> None:

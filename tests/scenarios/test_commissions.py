@@ -53,6 +53,30 @@ def test_the_books_are_as_the_file_expects(file: Path) -> None:
     assert result.scenario == file.stem
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("was", "becomes", "error"),
+    [
+        (
+            "client: client}",
+            "client: client, dimensions: [{dimension: book, value: LONG}]}",
+            "invalid_input: accounts[0]: ",
+        ),
+        ("plans: [{plan: plan}]}]", "parents: [{partner: broker}]}]", "tree_cycle: partners[0].parents[0]: "),
+        (
+            "expect:",
+            "steps: [{settle: {from: 2026-03-05, to: 2026-03-01}}]\nexpect:",
+            "invalid_input: step 1, settle: ",
+        ),
+    ],
+    ids=["what the database cannot hold", "a circle", "a step"],
+)
+def test_what_the_services_refuse_is_told_with_its_place(was: str, becomes: str, error: str) -> None:
+    text = minimal().replace(was, becomes.replace("LONG", "x" * 300))
+
+    assert run_scenario(read_text(text)).error.startswith(error)
+
+
 @pytest.fixture
 def scratch(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The command copies the test's own database, which is migrated and empty."""
