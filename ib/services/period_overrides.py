@@ -1,5 +1,7 @@
 """Overrides on what partners below earned by the period: on top of it by the broker, or out of it by those below.
 
+What is taken back from those below (chargebacks, fraud) is taken off the override in the period in which it is taken back.
+
 Where those below pay, the payer's side is worked out first, once, as a line of the payer's own; the partner above is then
 due exactly what that line gave away, in the payer's currency, so that both together come to nothing. It is taken from what
 is left after carried losses and never makes a loss: whoever has nothing of that kind gives nothing. Of several above the
@@ -29,6 +31,11 @@ KINDS_OF_BASIS = {
     CPA: (LineKind.CPA,),
     PER_ACTIVE_CLIENT: (LineKind.ACTIVE_CLIENT,),
 }
+TAKEN_OF_BASIS = {
+    NET_REVENUE: PartCode.NET_REVENUE,
+    CPA: PartCode.CPA,
+    PER_ACTIVE_CLIENT: PartCode.ACTIVE_CLIENT,
+}
 SET_UP = ("ib_agreement", "ib_planversion", "ib_partneredge")
 """Sources of marks that speak of who has an override on whom; what clients do changes the payers' own lines first."""
 A_MOMENT = timedelta(microseconds=1)
@@ -52,18 +59,18 @@ def _add_override(world: World, terms: RuleTerms, period: date) -> None:
     below = period_lines.partners_below(
         partner_id=world.partner.pk, at=end_of(period) - A_MOMENT, direct=terms.override_direct
     )
-    rows = list(
-        PeriodLine.objects.filter(partner_id__in=below, period=period, kind__in=KINDS_OF_BASIS[terms.basis])
-        .order_by("partner_id", "currency")
-        .values("partner_id", "currency")
-        .annotate(sum=Sum("amount"))
-    )
+    earned = _taken_back(below, period, TAKEN_OF_BASIS[terms.basis])
+    lines = PeriodLine.objects.filter(partner_id__in=below, period=period, kind__in=KINDS_OF_BASIS[terms.basis])
+    for partner_id, currency, amount in (
+        lines.order_by().values_list("partner_id", "currency").annotate(sum=Sum("amount"))
+    ):
+        earned[partner_id, currency] += amount
+    rows = [(partner_id, currency, amount) for (partner_id, currency), amount in sorted(earned.items()) if amount]
     day = last_business_day(period)
-    amounts = converted([(day, row["currency"], row["sum"]) for row in rows], terms.money.currency)
+    amounts = converted([(day, currency, amount) for _, currency, amount in rows], terms.money.currency)
     parts = tuple(
-        LinePart(PartCode.DOWNLINE, amount, row["sum"], row["currency"], subject_id=row["partner_id"])
-        for row, amount in zip(rows, amounts, strict=True)
-        if row["sum"]
+        LinePart(PartCode.DOWNLINE, amount, original, currency, subject_id=partner_id)
+        for (partner_id, currency, original), amount in zip(rows, amounts, strict=True)
     )
     if parts:
         line = PeriodFacts(
@@ -75,6 +82,18 @@ def _add_override(world: World, terms: RuleTerms, period: date) -> None:
             parts=parts,
         )
         add_line(world, line, rule_id=terms.rule_id, subject=("partner", world.partner.pk), day=day)
+
+
+def _taken_back(below: list[int], period: date, code: PartCode) -> dict[tuple[int, str], Decimal]:
+    """By partner and currency, what clawbacks of the period took back of what the rule is an override on: zero or less."""
+    found: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+    newest: dict[tuple[int, int, str], PeriodLine] = {}
+    rows = PeriodLine.objects.filter(partner_id__in=below, period=period, kind=LineKind.CLAWBACK)
+    for row in rows.order_by("seq").prefetch_related("parts"):
+        newest[row.partner_id, row.subject_id, row.currency] = row
+    for (partner_id, _, currency), row in newest.items():
+        found[partner_id, currency] += sum((part.amount for part in row.parts.all() if part.code == code), ZERO)
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------ paid by those below
