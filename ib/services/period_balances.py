@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from django.db.models import F, Sum
 
 from backoffice.kernel.currency import Currency
 from ib.engine import period_lines
-from ib.models import CarryBalance
+from ib.models import CarryBalance, PeriodLine
 from ib.rules.period_words import LinePart, PeriodFacts
 from ib.rules.periods import (
     ZERO,
@@ -56,7 +57,7 @@ class Balance:
 
 def add_balances(world: World) -> list[Balance]:
     """Sets each period's result off against carried losses, adds the line that corrects it, and returns the balances."""
-    carried = _opening(world)
+    carried, borne = _opening(world), _Borne.before(world)
     found: list[Balance] = []
     for period in world.ended:
         due = _terms_of(world, period)
@@ -64,10 +65,17 @@ def add_balances(world: World) -> list[Balance]:
             if carried[key].vintages:
                 due[key] = carried[key].terms
         for key, terms in sorted(due.items(), key=lambda item: (item[0].plan_id or 0, item[0].currency)):
-            group = _group(world, period, key.currency) if terms.scope is CarryScope.GROUP else ZERO
-            result = _result(world, key, period) + group
             held = carried[key].vintages if key in carried else ()
+            group = ZERO
+            if terms.scope is CarryScope.GROUP:
+                # What lapses in the period was not borne: the head gets none of it back.
+                lapsed = carry_over(terms, period=period, vintages=held, result=ZERO).lapsed
+                left = borne[key.currency].without(held, lapsed).outstanding
+                group = min(_group(world, period, key.currency), left)
+            result = _result(world, key, period) + group
             step = carry_over(terms, period=period, vintages=held, result=result)
+            if key.plan_id is None:
+                borne[key.currency] = borne[key.currency].after(period, held, step, group)
             carried[key] = _Carried(terms, step.vintages)
             if step.opening or step.result or step.closing:
                 found.append(Balance(key, period, terms, step))
@@ -81,15 +89,64 @@ class _Carried:
     vintages: tuple[Vintage, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Borne:
+    """What the head of a group bore of the losses below and has not had back: the most that it gets of what is earned back.
+
+    What was forgiven, or lapsed while it was carried, nobody bore. Of a period's loss the head's own part is set off first,
+    and the group's is forgiven first.
+    """
+
+    outstanding: Decimal = ZERO
+    carried: tuple[tuple[date, Decimal], ...] = ()
+
+    @staticmethod
+    def before(world: World) -> dict[str, _Borne]:
+        """By currency, as the stored balances and lines of the periods before the span say."""
+        stored = {"partner": world.partner, "period__lt": world.from_period}
+        groups: dict[tuple[date, str], Decimal] = {}
+        lines = PeriodLine.objects.filter(kind=LineKind.CARRY_OVER, subject_type="partner", **stored)
+        for line in lines.order_by("seq").prefetch_related("parts"):
+            parts = [part.amount for part in line.parts.all() if part.code == PartCode.GROUP_LOSS]
+            groups[line.period, line.currency] = sum(parts, ZERO)
+        found: dict[str, _Borne] = defaultdict(_Borne)
+        held: dict[str, tuple[Vintage, ...]] = {}
+        for row in CarryBalance.objects.filter(plan__isnull=True, **stored).order_by("period"):
+            group = groups.get((row.period, row.currency), ZERO)
+            found[row.currency] = found[row.currency].after(row.period, held.get(row.currency, ()), row, group)
+            held[row.currency] = _vintages(row)
+        return found
+
+    def without(self, held: tuple[Vintage, ...], lapsed: Decimal) -> _Borne:
+        """After the oldest of what is carried lapsed, as far as it was the group's."""
+        rest, outstanding, parts = -lapsed, self.outstanding, dict(self.carried)
+        for vintage in held:
+            gone = min(rest, -vintage.amount)
+            rest -= gone
+            outstanding -= min(gone, parts.get(vintage.period, ZERO))
+        return replace(self, outstanding=max(outstanding, ZERO))
+
+    def after(self, period: date, held: tuple[Vintage, ...], step: CarryStep | CarryBalance, group: Decimal) -> _Borne:
+        """After a period that began with the losses that were held and had so much of the group in its result."""
+        left = self.without(held, step.lapsed)
+        if group >= 0:
+            return replace(left, outstanding=max(left.outstanding - group, ZERO))
+        outstanding = left.outstanding - group - min(step.forgiven, -group)
+        return _Borne(outstanding, (*left.carried, (period, min(step.carried, -group))))
+
+
+def _vintages(row: CarryBalance) -> tuple[Vintage, ...]:
+    return tuple(Vintage(date.fromisoformat(day), Decimal(amount)) for day, amount in row.vintages)
+
+
 def _opening(world: World) -> dict[BalanceKey, _Carried]:
     """The balances with which the span opens, from the period before it."""
     before = previous_period(world.from_period)
     found = {}
     for row in CarryBalance.objects.filter(partner=world.partner, period=before):
-        vintages = tuple(Vintage(date.fromisoformat(day), Decimal(amount)) for day, amount in row.vintages)
         known = [terms.carry for terms in world.rules if row.plan_id in (None, terms.plan_id)]
         terms = next((item for item in reversed(known) if item.scope == row.scope), CarryTerms(CarryScope(row.scope)))
-        found[BalanceKey(row.plan_id, row.currency)] = _Carried(terms, vintages)
+        found[BalanceKey(row.plan_id, row.currency)] = _Carried(terms, _vintages(row))
     return found
 
 
