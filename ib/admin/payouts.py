@@ -82,7 +82,7 @@ class PayStatement(DeskActionView):
         statement = payouts.payable_now(CommissionStatement.objects.filter(pk=self.target.pk)).first()
         if statement is None:
             raise Conflict("It is not approved, on hold, its partner suspended, or everything is paid.")
-        amount = data.get("amount") or statement.left
+        amount = data.get("amount") or statement.ready
         method = payout_methods.method_in_force(self.target.partner_id)
         return [
             ("Partner", str(self.target.partner)),
@@ -153,12 +153,12 @@ class PayDue(DeskActionView):
         due = _due(actor, data)
         if not due.exists():
             raise Conflict("No statement may be paid now: none is approved, past its hold and unpaid.")
-        sums = due.order_by().values("currency").annotate(sum=Sum("left"), count=Count("pk")).order_by("currency")
-        first = due.select_related("partner").order_by("-left", "pk")[:SHOWN_IN_SUMMARY]
+        sums = due.order_by().values("currency").annotate(sum=Sum("ready"), count=Count("pk")).order_by("currency")
+        first = due.select_related("partner").order_by("-ready", "pk")[:SHOWN_IN_SUMMARY]
         return [
             ("Statements", str(min(due.count(), payouts.MOST_AT_ONCE))),
             *((f"In {row['currency']}", format_amount(row["sum"], row["currency"])) for row in sums),
-            *((f"{item.partner}", format_amount(item.left, item.currency)) for item in first),
+            *((f"{item.partner}", format_amount(item.ready, item.currency)) for item in first),
             ("What happens", self.explanation),
         ]
 
@@ -183,7 +183,7 @@ def _due(actor: Actor, data: Mapping[str, Any]) -> QuerySet[Any]:
     if data.get("currency"):
         due = due.filter(currency=data["currency"].strip().upper())
     if data.get("most") is not None:
-        due = due.filter(left__lte=data["most"])
+        due = due.filter(ready__lte=data["most"])
     return due
 
 
@@ -618,9 +618,12 @@ HEADINGS = ["Payout", "To", "State", "Reference", "Amount"]
 
 def _of_statement(statement: CommissionStatement, actor: Actor) -> SafeString:
     rows = _rows(visible_to(statement.payouts.all(), actor))
-    left = payouts.with_left(CommissionStatement.objects.filter(pk=statement.pk)).get().left
-    if rows and left:
-        rows.append(["Left to pay", "", "", "", money_html(left, statement.currency)])
+    now = payouts.with_left(CommissionStatement.objects.filter(pk=statement.pk)).get()
+    disputed = (now.left or 0) - now.ready
+    if now.left and (rows or disputed):
+        rows.append(["Left to pay", "", "", "", money_html(now.left, statement.currency)])
+    if disputed:
+        rows.append(["Of it disputed", "", "Held", "", money_html(disputed, statement.currency)])
     return table(HEADINGS, rows, numeric_from=4, empty="Nothing was paid yet.")
 
 
@@ -666,7 +669,7 @@ def _papers(statement: CommissionStatement, actor: Actor) -> SafeString:
 def payouts_card(actor: Actor) -> Card | None:
     """What may be paid now, and what is under way."""
     due = payouts.payable_now(visible_to(CommissionStatement.objects.all(), actor))
-    sums = list(due.order_by().values("currency").annotate(sum=Sum("left"), count=Count("pk")).order_by("-count"))
+    sums = list(due.order_by().values("currency").annotate(sum=Sum("ready"), count=Count("pk")).order_by("-count"))
     under_way = visible_to(Payout.objects.filter(state=Payout.State.UNDER_WAY), actor).count()
     methods = visible_to(PayoutMethod.objects.filter(state=PayoutMethod.State.REQUESTED), actor).count()
     if not (sums or under_way or methods):

@@ -324,7 +324,7 @@ def dispute_context(dispute: Dispute, actor: Actor) -> dict[str, Any]:
         "claimed": money_html(dispute.claimed_amount, currency) if dispute.claimed_amount is not None else "",
         "delta": money_html(dispute.delta, currency) if dispute.delta is not None else "",
         "is_held": dispute.hold is not None and dispute.hold.released_at is None,
-        "is_paid_already": _is_paid_already(dispute),
+        "is_approved_already": _is_approved_already(dispute),
         "before": money_html(dispute.booked_before, currency),
         "now": money_html(dispute_selectors.booked_now(actor=actor, dispute=dispute), currency),
         "goodwill": [
@@ -352,8 +352,8 @@ def dispute_context(dispute: Dispute, actor: Actor) -> dict[str, Any]:
     }
 
 
-def _is_paid_already(dispute: Dispute) -> bool:
-    """Whether the line was approved before anybody doubted it, so that there is nothing left to hold."""
+def _is_approved_already(dispute: Dispute) -> bool:
+    """Whether the line was approved before anybody doubted it: no statement leaves it out any more, only payouts do."""
     hold = dispute.hold
     return hold is not None and hold.released_at is None and dispute_selectors.was_approved_before(hold)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import DecimalField, F, OuterRef, QuerySet, Subquery, Sum, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Greatest
 
 from backoffice.core import crash_points
 from backoffice.core.access import authorise, get_visible, visible_to
@@ -38,7 +38,7 @@ from funding.ledger.services.holds import place_hold, post_hold, void_hold
 from funding.ledger.services.periods import booking_day
 from funding.ledger.types import AccountSpec
 from ib.locks import limit_waiting, lock_ledger_posting, lock_partner
-from ib.models import CommissionStatement, Partner, Payout, PayoutMethod
+from ib.models import CommissionStatement, Partner, Payout, PayoutMethod, StatementHold
 from ib.models.payouts import PayoutKind
 from ib.permissions import MAKE_PAYOUTS
 from ib.services import payout_work
@@ -72,7 +72,10 @@ class BulkPayout:
 
 
 def with_left(statements: QuerySet[CommissionStatement]) -> QuerySet[Any]:
-    """The statements with `taken` (paid and under way) and `left`, what may still be paid of each."""
+    """The statements with `taken` (paid and under way), `left`, and `ready`: what is left without what is looked into.
+
+    A line that is disputed after its statement was approved is no more left out of the statement, but of what is paid of it.
+    """
     money = DecimalField(max_digits=24, decimal_places=8)
     taken = (
         Payout.objects.filter(statement=OuterRef("pk"), state__in=STANDING)
@@ -81,16 +84,34 @@ def with_left(statements: QuerySet[CommissionStatement]) -> QuerySet[Any]:
         .annotate(sum=Sum("amount"))
         .values("sum")
     )
-    return statements.annotate(taken=Coalesce(Subquery(taken), Value(Decimal(0)), output_field=money)).annotate(
-        left=F("payable") - F("taken")
+    looked_into = (
+        StatementHold.objects.filter(
+            partner=OuterRef("partner"),
+            currency=OuterRef("currency"),
+            booked_day__range=(OuterRef("from_day"), OuterRef("to_day")),
+            held_in__isnull=True,
+            released_at__isnull=True,
+        )
+        .order_by()
+        .values("partner")
+        .annotate(sum=Sum("amount"))
+        .values("sum")
+    )
+    nothing = Value(Decimal(0), output_field=money)
+    return (
+        statements.annotate(taken=Coalesce(Subquery(taken), nothing, output_field=money))
+        .annotate(left=F("payable") - F("taken"))
+        .annotate(
+            ready=Greatest(F("left") - Coalesce(Subquery(looked_into), nothing, output_field=money), nothing),
+        )
     )
 
 
 def payable_now(statements: QuerySet[CommissionStatement]) -> QuerySet[Any]:
-    """Those that may be paid now: approved, past their hold, something left, the partner not suspended."""
+    """Those that may be paid now: approved, past their hold, something ready, the partner not suspended."""
     return (
         with_left(statements)
-        .filter(state=CommissionStatement.State.APPROVED, payable_from__lte=clock.now(), left__gt=0)
+        .filter(state=CommissionStatement.State.APPROVED, payable_from__lte=clock.now(), ready__gt=0)
         .exclude(partner__status=Partner.Status.SUSPENDED)
     )
 
@@ -272,9 +293,11 @@ def _amount(statement: Any, partner: Partner, amount: Decimal | None) -> Decimal
         raise Conflict(f"It is on hold until {statement.payable_from:%Y-%m-%d}.", code="statement_on_hold")
     if partner.status == Partner.Status.SUSPENDED:
         raise Conflict(f"{partner} is suspended.", code="partner_suspended")
-    left: Decimal = statement.left
-    if left <= 0:
+    left: Decimal = statement.ready
+    if statement.left <= 0:
         raise Conflict("Everything of the statement is paid or under way.", code="nothing_left")
+    if left <= 0:
+        raise Conflict("What is left of the statement is disputed.", code="statement_disputed")
     if amount is None or amount == left:
         return left
     if not statement.terms.allows_partial:

@@ -147,8 +147,9 @@ def hold_line(
 ) -> StatementHold | None:
     """Leaves a line's amount out of approvals while it is looked into; None for one that pays nothing.
 
-    A statement that waits for approval is worked out anew. What was approved already cannot be left out any more: the
-    hold is then of no effect on it (`held_in` stays empty) and the decision posts its difference.
+    A statement that waits for approval is worked out anew. One that was approved stays as it is (`held_in` stays empty), and
+    so much less of it is paid until the line is released (`ib.services.payouts.with_left`); what was paid is corrected by the
+    decision.
     """
     authorise(actor, "ib.hold_lines")
     if amount <= 0:

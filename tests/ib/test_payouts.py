@@ -43,7 +43,7 @@ from ib.services.payout_methods import (
 )
 from ib.services.payouts import follow_payouts, give_up_payout, pay_statement, pay_statements, payable_now
 from ib.services.statement_papers import issue_papers, read_paper
-from ib.services.statements import approve_due_statements
+from ib.services.statements import approve_due_statements, hold_line, release_line
 from platform_ops.models import ServerOperation
 from tests.factories.platform import SYSTEM, make_account, staff
 from tests.ib.test_statements import LAST_OF_MARCH, World
@@ -196,6 +196,34 @@ def test_in_parts_where_the_terms_allow_it_and_never_too_much() -> None:
             idempotency_key="d",
             requested_by="x",
         )
+
+
+def test_what_is_disputed_of_an_approved_statement_is_not_paid_until_it_is_decided(world: PaidWorld) -> None:
+    def hold(reference: str, amount: str) -> None:
+        hold_line(
+            partner_id=world.partner.pk, line_reference=reference, booked_day=world.statement.from_day,
+            amount=Decimal(amount), reason="disputed", actor=SYSTEM,
+        )  # fmt: skip
+
+    def ready() -> list[Decimal]:
+        return [item.ready for item in payable_now(CommissionStatement.objects.filter(pk=world.statement.pk))]
+
+    hold("1-1-0-20260302", "25")
+    assert ready() == [Decimal(45)]
+    assert world.pay().amount == Decimal(45)
+    # then the rest waits for the decision, and is paid after it
+    assert ready() == []
+    with pytest.raises(Conflict) as refused:
+        world.pay("again")
+    assert refused.value.code == "statement_disputed"
+    release_line(line_reference="1-1-0-20260302", actor=SYSTEM)
+    assert ready() == [Decimal(25)]
+    assert world.pay("rest").amount == Decimal(25)
+    # and what was paid is not asked back by a hold
+    hold("1-2-0-20260302", "10")
+    with pytest.raises(Conflict) as refused:
+        world.pay("more")
+    assert (refused.value.code, ready()) == ("nothing_left", [])
 
 
 def test_one_that_cannot_be_paid_keeps_no_other_waiting(world: PaidWorld) -> None:
