@@ -124,7 +124,7 @@ def _what_happens(kind: str) -> str:
     }[kind]
 
 
-class PayDueForm(forms.Form):
+class WhichStatementsForm(forms.Form):
     """Which statements."""
 
     entity: forms.ModelChoiceField[Any] = forms.ModelChoiceField(None, label="Legal entity")
@@ -144,7 +144,7 @@ class PayDue(DeskActionView):
     def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
         """With the actor's legal entities."""
         entities = visible_to(LegalEntity.objects.all(), actor)
-        form = PayDueForm(data, initial={"as_of": clock.now(), "entity": entities.first()})
+        form = WhichStatementsForm(data, initial={"as_of": clock.now(), "entity": entities.first()})
         form.fields["entity"].queryset = entities  # type: ignore[attr-defined]
         return form
 

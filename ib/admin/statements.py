@@ -35,7 +35,7 @@ from backoffice.ui.forms import ReasonForm
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskTablePage, register_desk_page
 from ib.admin.forms import day_field
-from ib.admin.payouts import PayStatement
+from ib.admin.payouts import PayStatement, WhichStatementsForm
 from ib.admin.tables import table
 from ib.models import CommissionStatement, Partner, PayoutTerms
 from ib.models.statements import StatementPeriod
@@ -174,16 +174,12 @@ class RunStatements(DeskActionView):
         return f"{text} {len(problems)} wait: {next(iter(problems.values()))}" if problems else text
 
 
-class ApproveManyForm(forms.Form):
-    """Which statements."""
+class ApproveManyForm(WhichStatementsForm):
+    """Which statements, also by their last day."""
 
-    entity: forms.ModelChoiceField[Any] = forms.ModelChoiceField(None, label="Legal entity")
-    currency = forms.CharField(max_length=5, required=False, help_text="Empty: every currency.")
     through = day_field("Through", required=False, help_text="Statements that end on this day or before; empty: all.")
-    most = forms.DecimalField(
-        label="Only those up to", required=False, min_value=Decimal(0), max_digits=24, decimal_places=8
-    )
-    as_of = forms.DateTimeField(widget=forms.HiddenInput, required=False)
+
+    field_order = ("entity", "currency", "through", "most")
 
 
 class ApproveMany(DeskActionView):
