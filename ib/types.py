@@ -252,6 +252,7 @@ class LineFacts:
     tiers: tuple[tuple[Decimal, Decimal], ...] = ()
     is_paid: bool = True
     is_share_of_revenue: bool = False
+    is_guarded: bool = False
     lost: tuple[str, ...] = ()
 
 

@@ -162,6 +162,12 @@ def _cap_step(line: LineFacts, target: Decimal) -> list[ExplainedStep]:
             f" proportion, and {plain(line.cap_left)} {line.currency} are left here."
         )
         return [ExplainedStep("Share of revenue", text, _money(target, line))]
+    if line.is_guarded:
+        text = (
+            "This rule has caps, and all payouts of the trade together may only be a share of what it brought in: the narrower of"
+            f" the two left {plain(line.cap_left)} {line.currency} here."
+        )
+        return [ExplainedStep("Cap or share of revenue", text, _money(target, line))]
     text = f"The narrowest cap had {plain(line.cap_left)} {line.currency} left before this trade."
     return [ExplainedStep("Cap", text, _money(target, line))]
 

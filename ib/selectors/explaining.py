@@ -27,6 +27,13 @@ SELECT line.level, line.quantity, line.rate, line.rate_currency, line.fx_rate, l
        coalesce((line.cap_left < terms.cap_per_order OR terms.cap_per_order IS NULL) AND line.cap_left IS NOT NULL
                 AND coalesce(terms.cap_client_day, terms.cap_client_lifetime, terms.cap_partner_period) IS NULL,
                 false) AS is_share_of_revenue,
+       line.cap_left IS NOT NULL AND EXISTS (
+           SELECT 1 FROM ib_commissionline AS paid
+           JOIN ib_ratecardentry AS entry ON entry.id = paid.card_entry_id
+           JOIN ib_planrule AS given ON given.id = entry.terms_rule_id
+           JOIN ib_planversion AS guarded ON guarded.id = given.version_id
+           WHERE paid.day = line.day AND paid.trade_id = line.trade_id AND guarded.maximum_share_of_revenue IS NOT NULL
+       ) AS is_guarded,
        coalesce((SELECT sum(earlier.amount) FROM ib_commissionline AS earlier
                  WHERE earlier.partner_id = line.partner_id AND earlier.trade_id = line.trade_id
                    AND earlier.day = line.day AND earlier.part = line.part AND earlier.seq < line.seq), 0) AS booked_before,

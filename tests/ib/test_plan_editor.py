@@ -520,6 +520,10 @@ def test_the_guard_holds_for_what_is_valued_in_the_trades_order_and_follows_what
     newest = CommissionLine.objects.filter(trade_id=guarded.pk, partner_id=top.pk).order_by("-seq").first()
     _, explanation = explain_line(actor=SYSTEM, reference=newest.reference)
     assert [step.title for step in explanation.steps if "Share" in step.title] == ["Share of revenue"]
+    # And where a cap may have been the narrower one, both are named
+    capped = CommissionLine.objects.filter(trade_id=guarded.pk, partner_id=low.pk).order_by("-seq").first()
+    _, explanation = explain_line(actor=SYSTEM, reference=capped.reference)
+    assert [step.title for step in explanation.steps if "hare" in step.title] == ["Cap or share of revenue"]
 
 
 def test_queries_that_cannot_be_are_refused_by_field(broker):
