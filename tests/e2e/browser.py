@@ -7,6 +7,7 @@ broken content security rule, every exception of a script and every request that
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, Route
 from playwright.sync_api import Error as BrowserError
 
+from backoffice.core.identity import one_time_codes
 from backoffice.core.models import User
 from tests.logins import log_in
 
@@ -39,6 +41,7 @@ BAD_IMPACTS = frozenset({"serious", "critical"})
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 PAGE_TIMEOUT_MS = 15_000
 CLOSING_SECONDS = 30.0
+CODE_SECONDS = 30
 
 
 @contextmanager
@@ -61,6 +64,14 @@ def closing_in_time(seconds: float = CLOSING_SECONDS) -> Iterator[None]:
             raise
     finally:
         timer.cancel()
+
+
+def code_of(user: User, *, seconds_left: float = 15.0) -> str:
+    """The one-time code of a person, which stays right for so long at least: typing it takes a browser a while."""
+    left = CODE_SECONDS - time.time() % CODE_SECONDS
+    if left < seconds_left:
+        time.sleep(left)
+    return one_time_codes.current_code(user)
 
 
 @dataclass

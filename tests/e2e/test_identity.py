@@ -22,7 +22,7 @@ from backoffice.core.models import AuditRecord, LoginEvent, User
 from backoffice.core.services import sessions
 from backoffice.core.types import Actor, Role
 from risk.services.exposure import calculate_exposure
-from tests.e2e.browser import Visitor
+from tests.e2e.browser import Visitor, code_of
 from tests.e2e.conftest import Arrive
 from tests.logins import PASSWORD, log_in, make_entity, make_user
 
@@ -73,7 +73,7 @@ def test_a_passkey_is_made_opens_the_desk_alone_and_a_finger_is_demanded(arrive:
     page = visitor.page
     devtools, device = _security_key(visitor)
     _sign_in(visitor, user)
-    page.get_by_label("Code", exact=True).fill(one_time_codes.current_code(user))
+    page.get_by_label("Code", exact=True).fill(code_of(user))
     page.get_by_role("button", name="Continue").click()
     page.wait_for_url("**/desk/")
     # when they make a passkey
