@@ -151,6 +151,30 @@ def _trades(scope: Scope) -> tuple[str, dict[str, Any]]:
     return text, {**_parameters(scope), **parameters}
 
 
+# The trades by name. In one statement with what selects them the planner would take them for a single row, and compare each
+# with each where it joins their figures.
+_NAMED = """
+trade AS MATERIALIZED (
+    SELECT t.id, named.client_id, named.level, t.account_id, t.business_day AS day, t.closed_at, t.volume_lots, t.profit,
+           t.currency
+    FROM unnest(%(trade_ids)s::bigint[], %(trade_clients)s::bigint[], %(trade_levels)s::integer[])
+         AS named(id, client_id, level)
+    JOIN platform_ops_trade AS t ON t.id = named.id
+)
+"""
+_ECONOMICS_SCOPE = "t.id = ANY(%(trade_ids)s::bigint[])"
+
+
+def _named_trades(scope: Scope, *, placed: str = PLACED, **more: object) -> dict[str, Any]:
+    """The parameters of `_NAMED`, and those of the scope."""
+    trades, parameters = _trades(scope)
+    parameters |= more
+    found = _rows(f"WITH RECURSIVE {placed}, {trades} SELECT id, client_id, level FROM trade", parameters)
+    columns = zip(*found, strict=True) if found else ((), (), ())
+    names = ("trade_ids", "trade_clients", "trade_levels")
+    return {**parameters, **{name: list(column) for name, column in zip(names, columns, strict=True)}}
+
+
 def _parameters(scope: Scope) -> dict[str, Any]:
     return {
         "partner": scope.partner_id,
@@ -254,7 +278,6 @@ EXISTS (SELECT 1 FROM platform_ops_accountdimension AS book
         WHERE book.account_id = moment.account_id AND book.dimension = 'book' AND upper(book.value) = 'B'
           AND book.validity @> moment.at)
 """
-_ECONOMICS_SCOPE = "t.id IN (SELECT trade.id FROM trade)"
 _SPREAD = {
     "entry": "economics.spread_entry_money",
     "half_half": "(economics.spread_entry_money + economics.spread_exit_money) / 2",
@@ -266,10 +289,10 @@ def revenue(scope: Scope, *, spread_sides: str = "entry", by_client: bool = Fals
 
     Swaps stand on accounts and not on symbols: a rule that selects trades has no share of them.
     """
-    trades, parameters = _trades(scope)
+    parameters = _named_trades(scope)
     sql = _REVENUE.format(
         placed=PLACED,
-        trades=trades,
+        trades=_NAMED,
         economics=trade_economics_select(_ECONOMICS_SCOPE, parts=[Part.MARKET, Part.COMMISSION]),
         spread=_SPREAD[spread_sides],
         is_ours=_IS_OURS,
@@ -278,6 +301,31 @@ def revenue(scope: Scope, *, spread_sides: str = "entry", by_client: bool = Fals
     clients_only = Selectors(level=scope.selectors.level, deepest=scope.selectors.deepest)
     with_swaps = scope.selectors == clients_only and not scope.earlier
     return [RevenueRow(*row) for row in _rows(sql, {**parameters, "with_swaps": with_swaps})]
+
+
+# Everybody's clients stand at level 1: who introduced them does not matter to what the house takes in.
+_PLACED_OF_HOUSE = """
+placed AS MATERIALIZED (
+    SELECT referral.client_id, 1 AS level, referral.partner_id AS direct_partner_id, referral.validity
+    FROM ib_clientreferral AS referral JOIN ib_partner AS partner ON partner.id = referral.partner_id
+    WHERE partner.entity_id = %(entity)s
+)
+"""
+
+
+def revenue_of_house(*, entity_id: int, from_day: date, to_day: date) -> list[RevenueRow]:
+    """As `revenue`, of all clients whom partners of a legal entity introduced, by day and currency."""
+    scope = Scope(partner_id=0, from_day=from_day, to_day=to_day)
+    parameters = _named_trades(scope, placed=_PLACED_OF_HOUSE, entity=entity_id)
+    sql = _REVENUE.format(
+        placed=_PLACED_OF_HOUSE,
+        trades=_NAMED,
+        economics=trade_economics_select(_ECONOMICS_SCOPE, parts=[Part.MARKET, Part.COMMISSION]),
+        spread=_SPREAD["entry"],
+        is_ours=_IS_OURS,
+        client="NULL::bigint",
+    )
+    return [RevenueRow(*row) for row in _rows(sql, {**parameters, "with_swaps": True})]
 
 
 _VOLUME = """
@@ -294,7 +342,7 @@ def volume(scope: Scope) -> list[tuple[int, date, int, Decimal]]:
 
 
 _NOTIONAL = """
-WITH RECURSIVE {placed}, {trades}
+WITH {trades}
 SELECT trade.day, trade.currency, coalesce(sum(economics.notional_account), 0), count(*) - count(economics.notional_account)
 FROM trade LEFT JOIN ({economics}) AS economics ON economics.trade_id = trade.id
 GROUP BY 1, 2 ORDER BY 1, 2
@@ -303,9 +351,8 @@ GROUP BY 1, 2 ORDER BY 1, 2
 
 def notional(scope: Scope) -> list[tuple[date, str, Decimal, int]]:
     """(day, currency, notional, trades without one) of the scope."""
-    trades, parameters = _trades(scope)
     economics = trade_economics_select(_ECONOMICS_SCOPE, parts=[Part.ACCOUNT_NOTIONAL])
-    return _rows(_NOTIONAL.format(placed=PLACED, trades=trades, economics=economics), parameters)
+    return _rows(_NOTIONAL.format(trades=_NAMED, economics=economics), _named_trades(scope))
 
 
 def placements(scope: Scope) -> list[Placement]:
@@ -357,18 +404,20 @@ class Wanted:
     amount: Decimal
 
 
-_REACHED = """
-WITH wanted AS (
+_WANTED = """
+wanted AS (
     SELECT * FROM unnest(%(clients)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(amounts)s::numeric[])
         AS wanted(client_id, starts, ends, amount)
-), trade AS (
-    SELECT wanted.client_id, wanted.amount AS asked, t.id, t.account_id, t.closed_at, t.business_day AS day, t.volume_lots,
-           t.currency
+), trade AS MATERIALIZED (
+    SELECT wanted.client_id, wanted.amount AS asked, t.id, t.closed_at, t.volume_lots
     FROM wanted
     JOIN platform_ops_tradingaccount AS account ON account.client_id = wanted.client_id AND NOT account.is_demo
     JOIN platform_ops_trade AS t ON t.account_id = account.id AND t.closed_at >= wanted.starts
      AND (wanted.ends IS NULL OR t.closed_at <= wanted.ends) AND NOT t.is_cancelled
-), counted AS ({counted}), summed AS (
+)
+"""
+_REACHED = """
+WITH {trades}, counted AS ({counted}), summed AS (
     SELECT client_id, asked, closed_at,
            sum(quantity) OVER (PARTITION BY client_id ORDER BY closed_at, id) AS so_far, quantity
     FROM counted
@@ -377,40 +426,48 @@ SELECT client_id, sum(quantity), min(closed_at) FILTER (WHERE so_far >= asked) F
 """
 _LOTS = "SELECT client_id, asked, id, closed_at, volume_lots AS quantity FROM trade"
 _REVENUE_OF_TRADES = """
-SELECT trade.client_id, trade.asked, trade.id, trade.closed_at,
+SELECT trade.client_id, asked.amount AS asked, trade.id, trade.closed_at,
        coalesce(economics.spread_entry_money * fx_cross(trade.day, economics.profit_currency, %(into)s), 0)
        + coalesce(economics.platform_commission * fx_cross(trade.day, trade.currency, %(into)s), 0) AS quantity
-FROM trade LEFT JOIN ({economics}) AS economics ON economics.trade_id = trade.id
+FROM trade
+JOIN unnest(%(clients)s::bigint[], %(amounts)s::numeric[]) AS asked(client_id, amount) USING (client_id)
+LEFT JOIN ({economics}) AS economics ON economics.trade_id = trade.id
 """
 
 
 def lots_reached(wanted: Sequence[Wanted]) -> dict[int, tuple[Decimal, datetime | None]]:
     """For each client the lots closed, and when they came to what is wanted."""
-    return _reached(wanted, _LOTS, {})
+    return _reached(_REACHED.format(trades=_WANTED, counted=_LOTS), _wanted(wanted)) if wanted else {}
 
 
 def revenue_reached(wanted: Sequence[Wanted], *, currency: str) -> dict[int, tuple[Decimal, datetime | None]]:
     """For each client spread and commission in a currency, and when they came to what is wanted."""
-    economics = trade_economics_select(_ECONOMICS_SCOPE, parts=[Part.MARKET, Part.COMMISSION])
-    return _reached(wanted, _REVENUE_OF_TRADES.format(economics=economics), {"into": currency})
-
-
-def _reached(
-    wanted: Sequence[Wanted], counted: str, parameters: dict[str, Any]
-) -> dict[int, tuple[Decimal, datetime | None]]:
     if not wanted:
         return {}
-    rows = _rows(
-        _REACHED.format(counted=counted),
-        {
-            "clients": [item.client_id for item in wanted],
-            "starts": [item.starts for item in wanted],
-            "ends": [item.ends for item in wanted],
-            "amounts": [item.amount for item in wanted],
-            **parameters,
-        },
-    )
-    return {client_id: (total, at) for client_id, total, at in rows}
+    parameters = _wanted(wanted)
+    found = _rows(f"WITH {_WANTED} SELECT id, client_id FROM trade", parameters)
+    parameters |= {
+        "trade_ids": [row[0] for row in found],
+        "trade_clients": [row[1] for row in found],
+        "trade_levels": [None] * len(found),
+        "into": currency,
+    }
+    economics = trade_economics_select(_ECONOMICS_SCOPE, parts=[Part.MARKET, Part.COMMISSION])
+    counted = _REVENUE_OF_TRADES.format(economics=economics)
+    return _reached(_REACHED.format(trades=_NAMED, counted=counted), parameters)
+
+
+def _wanted(wanted: Sequence[Wanted]) -> dict[str, Any]:
+    return {
+        "clients": [item.client_id for item in wanted],
+        "starts": [item.starts for item in wanted],
+        "ends": [item.ends for item in wanted],
+        "amounts": [item.amount for item in wanted],
+    }
+
+
+def _reached(sql: str, parameters: dict[str, Any]) -> dict[int, tuple[Decimal, datetime | None]]:
+    return {client_id: (total, at) for client_id, total, at in _rows(sql, parameters)}
 
 
 # Only days with trades of these clients are looked at; the partner's lines of a day stand together in its partition.
