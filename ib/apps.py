@@ -33,6 +33,7 @@ class IbConfig(AppConfig):
             rank_room,
             screens,
             statement_checks,
+            study_room,
         )
         from ib.models import Partner
         from ib.services import (
@@ -67,6 +68,7 @@ class IbConfig(AppConfig):
         payout_room.register()
         data_centre_room.register()
         application_room.register()
+        study_room.register()
         menu.register()
         work.register()
         statement_work.register()

@@ -39,6 +39,7 @@ GROUPS = (
             "planversion_changelist",
             "planrule_changelist",
             "negotiatedrate_changelist",
+            "whatifstudy_changelist",
         ),
     ),
     (

@@ -57,6 +57,9 @@ _PATHS_TO_ENTITY = {
     "ib.PeriodSettlement": "partner__entity",
     "ib.CarryBalance": "partner__entity",
     "ib.CpaClaim": "partner__entity",
+    "ib.WhatIfStudy": "entity",
+    "ib.WhatIfRow": "study__entity",
+    "ib.WhatIfMonth": "study__entity",
 }
 
 # Those who hang below the partner of a login now, the partner included. UNION ends a cycle that tampering made.

@@ -50,6 +50,9 @@ LEFT_BEHIND: dict[str, str] = {
     "ib.TradePeriodMark": "marks of changes that the next settlement of trades by the period reads",
     "ib.AccountClassSpan": "compiled anew with the rate card",
     "ib.LinkVisitor": "digests of a day's browsers, removed after days",
+    "ib.WhatIfStudy": "asked for anew where it is needed",
+    "ib.WhatIfRow": "belongs to studies",
+    "ib.WhatIfMonth": "belongs to studies",
     "risk.ExposureRun": "calculated anew",
     "risk.ExposureRow": "calculated anew",
 }

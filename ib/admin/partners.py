@@ -37,6 +37,7 @@ from ib.admin.forms import (
     start_of,
 )
 from ib.admin.rank_pages import AgreeRate, GiveRank
+from ib.admin.studies import StudyPlace
 from ib.admin.tables import table
 from ib.models import (
     Agreement,
@@ -267,7 +268,17 @@ class PartnerAdmin(DeskModelAdmin):
     list_filter = ("status", "entity", "brand", "currency", "country")
     search_fields = ("reference", "name", "email")
     list_actions = (RegisterPartner,)
-    object_actions = (PlacePartner, SignAgreement, ReferClient, GiveRank, AgreeRate, LinkLogin, SetStatus, ViewAsClient)
+    object_actions = (
+        PlacePartner,
+        StudyPlace,
+        SignAgreement,
+        ReferClient,
+        GiveRank,
+        AgreeRate,
+        LinkLogin,
+        SetStatus,
+        ViewAsClient,
+    )
     empty_text = "No partner yet. Register the first one."
     fieldsets = (
         (

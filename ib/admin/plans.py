@@ -35,6 +35,7 @@ from ib.admin.plan_pages import (
     SetWeight,
 )
 from ib.admin.plan_panels import register_version_panels
+from ib.admin.studies import StudyVersion
 from ib.admin.tables import table
 from ib.models import Plan, PlanVersion
 from ib.services import plans, requests
@@ -164,6 +165,7 @@ class PlanVersionAdmin(DeskModelAdmin):
         SetWeight,
         RemoveWeight,
         CopyVersion,
+        StudyVersion,
         PublishVersion,
     )
 

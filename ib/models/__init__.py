@@ -30,6 +30,7 @@ from ib.models.settlement import (
     TradePeriodMark,
 )
 from ib.models.statements import CommissionStatement, PayoutTerms, StatementHold
+from ib.models.studies import WhatIfMonth, WhatIfRow, WhatIfStudy
 from ib.models.terms import PartnerTaxData, TermsAcceptance
 
 __all__ = [
@@ -85,5 +86,8 @@ __all__ = [
     "StatementPaper",
     "TermsAcceptance",
     "TradePeriodMark",
+    "WhatIfMonth",
+    "WhatIfRow",
+    "WhatIfStudy",
     "WhiteLabel",
 ]

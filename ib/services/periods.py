@@ -153,12 +153,31 @@ def _settle(*, partner_id: int, actor: Actor, from_day: date | None, cause: str,
         named = cause or (min(mark.source for mark in marks) if marks else "asked")
         first = _first_period(partner, min(days))
         result = _book(partner, first, cause=named, actor=actor)
-        if any(mark.source in SET_UP for mark in marks):
-            mark_payers(partner_id=partner.pk, from_period=first)
+        _follow(partner, first, marks)
         if any(mark.problem for mark in marks):
             period_work.note_partner(partner_id)
     if finish is not None:
         finish(result.as_dict())
+    return result
+
+
+def _follow(partner: Partner, first: date, marks: Sequence[PeriodMark]) -> None:
+    """Where the set-up changed, those who pay the partner's overrides are due too."""
+    if any(mark.source in SET_UP for mark in marks):
+        mark_payers(partner_id=partner.pk, from_period=first)
+
+
+def try_partner(*, partner_id: int) -> PeriodResult:
+    """As `settle_partner`, but only lines and balances are written: for a trial on copies of their tables.
+
+    Nothing is locked, posted or published, and a frozen account does not wait. Raises MissingRate.
+    """
+    partner = Partner.objects.get(pk=partner_id)
+    marks = list(PeriodMark.objects.filter(is_spread=True, partner_id=partner_id))
+    PeriodMark.objects.filter(pk__in=[mark.pk for mark in marks]).delete()
+    first = _first_period(partner, min(mark.day for mark in marks))
+    result = _book(partner, first, cause="trial", actor=ACTOR, is_trial=True)
+    _follow(partner, first, marks)
     return result
 
 
@@ -176,7 +195,7 @@ def _first_period(partner: Partner, day: date) -> date:
     return period_of(day) if booked is not None and booked < period_of(signed) else period_of(signed)
 
 
-def _book(partner: Partner, from_period: date, *, cause: str, actor: Actor) -> PeriodResult:
+def _book(partner: Partner, from_period: date, *, cause: str, actor: Actor, is_trial: bool = False) -> PeriodResult:
     valuation = value_periods(partner=partner, from_period=from_period, now=clock.now())
     due = differences(partner, from_period, valuation.lines)
     store_claims(valuation.world, valuation.claims)
@@ -185,7 +204,13 @@ def _book(partner: Partner, from_period: date, *, cause: str, actor: Actor) -> P
     for item in due:
         booked[item.key.currency] += item.amount
     for currency in sorted(booked):
-        _book_currency(partner, [item for item in due if item.key.currency == currency], from_period, cause, actor)
+        of_currency = [item for item in due if item.key.currency == currency]
+        if is_trial:
+            _write(
+                partner, of_currency, from_period, cause, actor, {item.line.day: item.line.day for item in of_currency}
+            )
+        else:
+            _book_currency(partner, of_currency, from_period, cause, actor)
     if due or changed:
         _mark_above(partner, from_period)
     return PeriodResult(len(due), {currency: f"{booked[currency]:f}" for currency in sorted(booked)})
@@ -194,6 +219,17 @@ def _book(partner: Partner, from_period: date, *, cause: str, actor: Actor) -> P
 def _book_currency(partner: Partner, due: Sequence[DueLine], from_period: date, cause: str, actor: Actor) -> None:
     """Lines and entries of one currency, with their control totals."""
     days = {item.day: item.booked_day for item in _booking(partner, {item.line.day for item in due})}
+    settlement = _write(partner, due, from_period, cause, actor, days)
+    crash_points.reach("ib.periods.after_lines")
+    _post(partner, settlement, due, days, actor)
+    crash_points.reach("ib.periods.after_postings")
+    outbox.publish(topic="ib.periods_settled", payload={"period_settlement_id": settlement.pk})
+
+
+def _write(
+    partner: Partner, due: Sequence[DueLine], from_period: date, cause: str, actor: Actor, days: dict[date, date]
+) -> PeriodSettlement:
+    """The lines of one currency, with the settlement that holds their control totals."""
     settlement = PeriodSettlement.objects.create(
         partner=partner,
         from_period=from_period,
@@ -205,10 +241,7 @@ def _book_currency(partner: Partner, due: Sequence[DueLine], from_period: date, 
         currency=due[0].key.currency,
     )
     period_lines.write_lines(settlement=settlement, lines=due, booked_days=days)
-    crash_points.reach("ib.periods.after_lines")
-    _post(partner, settlement, due, days, actor)
-    crash_points.reach("ib.periods.after_postings")
-    outbox.publish(topic="ib.periods_settled", payload={"period_settlement_id": settlement.pk})
+    return settlement
 
 
 def differences(partner: Partner, from_period: date, targets: dict[LineKey, TargetLine]) -> list[DueLine]:

@@ -43,6 +43,11 @@ SELECT DISTINCT direct_partner_id, symbol_group_id FROM (
 ) AS differing
 """  # noqa: S608 - built of constants only
 
+_ALL_PAIRS = f"""
+CREATE TEMP TABLE ib_what_if_pairs ON COMMIT DROP AS
+SELECT DISTINCT direct_partner_id, symbol_group_id FROM {_CARD_NOW}
+"""  # noqa: S608 - built of constants only
+
 _TRADES = """
 t.business_day = ANY(%(days)s::date[]) AND NOT t.id = ANY(%(held)s::bigint[]) AND t.account_id IN (
     SELECT concerned.id FROM ib_clientreferral AS introduced
@@ -86,7 +91,7 @@ def compare_set_ups(*, change: Change, valid_from: datetime) -> WhatIf:
     days = _last_business_days(PREVIEW_BUSINESS_DAYS)
     begin = day_bounds(days[0])[0]
     past = _days_since(valid_from)
-    with _undone():
+    with undone():
         now = _compile(_CARD_NOW).facts
         effects = _effects(change, min(begin, valid_from), days, now)
         again = _effects(change, valid_from, past, now) if past else []
@@ -95,8 +100,34 @@ def compare_set_ups(*, change: Change, valid_from: datetime) -> WhatIf:
     )
 
 
+def try_on_days(*, change: Change, moment: datetime, days: Sequence[date]) -> list[PartnerEffect]:
+    """What the trades of the days pay now and would pay, if the change had been valid from the moment on.
+
+    Only what the change touches is valued: a partner who is not named is paid the same.
+    """
+    with undone():
+        return _effects(change, moment, days, _compile(_CARD_NOW).facts)
+
+
+def value_days(*, days: Sequence[date]) -> Sums:
+    """What the set-up as it is makes of the days' trades, by partner, currency and month: the whole target, not a look at the
+    books. Trades that are set aside are left out."""
+    with undone():
+        facts = _compile(_CARD_NOW).facts
+        with connection.cursor() as cursor:
+            cursor.execute(_ALL_PAIRS)
+            for table in (_CARD_NOW, "ib_what_if_pairs"):
+                cursor.execute(f"ANALYZE {table}")
+        sums = defaultdict(
+            Decimal, {(item.partner_id, item.currency, item.month): item.now for item in _sums(days, facts, None)}
+        )
+        for key, amount in _months(_paid_in_order(_CARD_NOW, facts), days, facts, _CARD_NOW).items():
+            sums[key] += amount
+    return sums
+
+
 def _effects(change: Change, moment: datetime, days: Sequence[date], now: CardFacts) -> list[PartnerEffect]:
-    with _undone():
+    with undone():
         change(moment)
         then = _compile(_CARD_THEN).facts
         with connection.cursor() as cursor:
@@ -111,11 +142,14 @@ def _effects(change: Change, moment: datetime, days: Sequence[date], now: CardFa
     return _together(found, months_now, months_then)
 
 
-def _sums(days: Sequence[date], now: CardFacts, then: CardFacts) -> list[PartnerEffect]:
+def _sums(days: Sequence[date], now: CardFacts, then: CardFacts | None) -> list[PartnerEffect]:
+    """What the days' trades pay by the card as it is and by the proposed one; without one, nothing stands against it."""
     scope = Scope(_TRADES, "false", tuple(days), {"held": quarantine.held_trades(list(days))})
-    both = CardFacts(tuple(sorted({*now.pairs, *then.pairs})), tuple(sorted({*now.symbols, *then.symbols})))
+    other = then or now
+    both = CardFacts(tuple(sorted({*now.pairs, *other.pairs})), tuple(sorted({*now.symbols, *other.symbols})))
     parameters = parameters_of(scope, both)
-    paid_now, paid_then = _paid(scope, _CARD_NOW, now), _paid(scope, _CARD_THEN, then)
+    paid_now = _paid(scope, _CARD_NOW, now)
+    paid_then = f"SELECT * FROM ({paid_now}) AS nobody WHERE false" if then is None else _paid(scope, _CARD_THEN, then)  # noqa: S608
     statement = f"""
     WITH {FX_TABLE}, paid_now AS ({paid_now}), paid_then AS ({paid_then})
     SELECT coalesce(paid_now.partner_id, paid_then.partner_id) AS partner_id,
@@ -222,7 +256,7 @@ def _days_since(moment: datetime) -> list[date]:
 
 
 @contextmanager
-def _undone() -> Iterator[None]:
+def undone() -> Iterator[None]:
     """A savepoint that is rolled back, whatever happens in it."""
     with transaction.atomic():
         yield
