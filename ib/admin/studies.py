@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import F, Sum
+from django.db.models import F
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from backoffice.core.access import get_visible, visible_to
+from backoffice.core.access import get_visible, holds, visible_to
 from backoffice.core.models import LegalEntity
 from backoffice.core.types import Actor
 from backoffice.kernel import clock
@@ -35,8 +34,9 @@ from backoffice.ui.columns import (
 from backoffice.ui.panels import register_panel
 from backoffice.ui.views import DeskActionView, DeskPage, DeskTablePage, register_desk_page
 from ib.admin.tables import table
-from ib.models import Partner, WhatIfRow, WhatIfStudy
+from ib.models import Partner, PlanVersion, WhatIfRow, WhatIfStudy
 from ib.rules.periods import period_of, previous_period
+from ib.selectors.studies import gains_of
 from ib.services import studies
 
 VIEW = "ib.view_commissions"
@@ -74,7 +74,7 @@ class BooksForm(MonthsForm):
     """Whose books."""
 
     entity: forms.ModelChoiceField[Any] = forms.ModelChoiceField(None, label="Legal entity")
-    field_order = ("entity", "from_period", "to_period")
+    field_order: Sequence[str] = ("entity", "from_period", "to_period")
 
 
 class PlaceForm(MonthsForm):
@@ -83,7 +83,21 @@ class PlaceForm(MonthsForm):
     parent: forms.ModelChoiceField[Any] = forms.ModelChoiceField(
         None, label="Stands under", required=False, empty_label="Nobody: at the top"
     )
-    field_order = ("parent", "from_period", "to_period")
+    field_order: Sequence[str] = ("parent", "from_period", "to_period")
+
+
+class VersionForm(MonthsForm):
+    """Which version."""
+
+    version: forms.ModelChoiceField[Any] = forms.ModelChoiceField(None, label="Plan version")
+    field_order: Sequence[str] = ("version", "from_period", "to_period")
+
+
+class PartnerForm(PlaceForm):
+    """Who, under whom."""
+
+    partner: forms.ModelChoiceField[Any] = forms.ModelChoiceField(None, label="Partner")
+    field_order: Sequence[str] = ("partner", "parent", "from_period", "to_period")
 
 
 class AskForStudy(DeskActionView):
@@ -138,6 +152,43 @@ class StudyPlace(AskForStudy):
         )
 
 
+class ChooseVersion(StudyVersion):
+    """The same from the list of studies."""
+
+    slug, title, button = "version", "Try a plan version", "Try a plan version"
+
+    def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
+        """With the versions that the actor sees, drafts first."""
+        form = VersionForm(data)
+        versions = PlanVersion.objects.select_related("plan").order_by("state", "plan__name", "-number")
+        form.fields["version"].queryset = visible_to(versions, actor)  # type: ignore[attr-defined]
+        return form
+
+    def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> WhatIfStudy:
+        """Asks."""
+        return studies.study_version(version_id=data["version"].pk, months=_months(data), actor=actor)
+
+
+class ChoosePartner(StudyPlace):
+    """The same from the list of studies."""
+
+    slug, title, button = "place", "Try a place in the tree", "Try a place in the tree"
+
+    def make_form(self, actor: Actor, data: Any = None, files: Any = None) -> forms.Form:
+        """With the partners whom the actor sees."""
+        form = PartnerForm(data)
+        for name in ("partner", "parent"):
+            form.fields[name].queryset = visible_to(Partner.objects.all(), actor)  # type: ignore[attr-defined]
+        return form
+
+    def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> WhatIfStudy:
+        """Asks."""
+        parent = data["parent"]
+        return studies.study_place(
+            partner_id=data["partner"].pk, parent_id=parent.pk if parent else None, months=_months(data), actor=actor
+        )
+
+
 class StudyBooks(AskForStudy):
     """Values the books anew."""
 
@@ -168,8 +219,8 @@ class StudyAgain(AskForStudy):
 
     @classmethod
     def is_offered(cls, target: WhatIfStudy, actor: Actor) -> bool:
-        """When it is over."""
-        return target.finished_at is not None
+        """When it is over, to whoever may ask that question."""
+        return target.finished_at is not None and holds(actor, studies.CAPABILITIES[WhatIfStudy.Kind(target.kind)])
 
     def perform(self, actor: Actor, data: Mapping[str, Any], idempotency_key: str) -> WhatIfStudy:
         """Asks."""
@@ -200,7 +251,7 @@ def _difference_shown(study: WhatIfStudy) -> Any:
     if study.state != WhatIfStudy.State.DONE:
         return ""
     shown = [(money_html(Decimal(amount), code),) for code, amount in study.difference.items() if Decimal(amount)]
-    return format_html_join(", ", "{}", shown) or "nothing"
+    return format_html_join(", ", "{}", shown) or format_html('<span class="bo-num">{}</span>', "nothing")
 
 
 @admin.register(WhatIfStudy)
@@ -230,9 +281,9 @@ class WhatIfStudyAdmin(DeskModelAdmin):
         "created_at",
         "finished_at",
     )
-    list_actions = (StudyBooks,)
+    list_actions = (ChooseVersion, ChoosePartner, StudyBooks)
     object_actions = (StudyAgain,)
-    empty_text = "Nothing was tried yet. Begin at a plan version or a partner: “What if”."
+    empty_text = "Nothing was tried yet. Try a plan version or a place in the tree on months that are known."
 
     about_shown = computed_column(_about, title="What is tried")
     months_shown = computed_column(_months_shown, title="Months", order="from_period")
@@ -393,20 +444,12 @@ def _sides(revenue: Decimal, booked: Decimal, then: Decimal, currency: str) -> l
     return [money_html(figure, currency) for figure in figures]
 
 
-@dataclass(frozen=True, slots=True)
-class _Gain:
-    partner: Partner
-    currency: str
-    booked: Decimal
-    then: Decimal
-
-
 def _partners(study: WhatIfStudy, actor: Actor) -> SafeString | str:
     if study.state != WhatIfStudy.State.DONE:
         return ""
-    gains = _gains(study, actor)
-    changed = [gain for gain in gains if gain.then != gain.booked]
-    more = sum(1 for gain in changed if gain.then > gain.booked)
+    gains = gains_of(study=study, actor=actor)
+    changed = [gain for gain in gains if gain.difference]
+    more = sum(1 for gain in changed if gain.difference > 0)
     lead = (
         f"{more:,} would have earned more, {len(changed) - more:,} less, {len(gains) - len(changed):,} the same."
         if study.kind != WhatIfStudy.Kind.AS_IT_IS
@@ -417,9 +460,9 @@ def _partners(study: WhatIfStudy, actor: Actor) -> SafeString | str:
             object_link(gain.partner),
             money_html(gain.booked, gain.currency),
             money_html(gain.then, gain.currency),
-            money_html(gain.then - gain.booked, gain.currency),
+            money_html(gain.difference, gain.currency),
         ]
-        for gain in sorted(changed, key=lambda gain: -abs(gain.then - gain.booked))[:SHOWN_PARTNERS]
+        for gain in changed[:SHOWN_PARTNERS]
     ]
     return (
         format_html("<p>{}</p>", lead)
@@ -428,16 +471,6 @@ def _partners(study: WhatIfStudy, actor: Actor) -> SafeString | str:
             '<p><a class="bo-link" href="{}">Every partner and month</a></p>', StudyRows.url(study_id=study.pk)
         )
     )
-
-
-def _gains(study: WhatIfStudy, actor: Actor) -> list[_Gain]:
-    rows = visible_to(WhatIfRow.objects.filter(study=study), actor).order_by()
-    sums = rows.values_list("partner_id", "currency").annotate(
-        is_now=Sum(F("booked_by_trade") + F("booked_by_period")), would_be=Sum(F("then_by_trade") + F("then_by_period"))
-    )
-    found = list(sums)
-    partners = Partner.objects.in_bulk({partner_id for partner_id, *_ in found})
-    return [_Gain(partners[partner_id], currency, booked, then) for partner_id, currency, booked, then in found]
 
 
 def _tried(study: WhatIfStudy, actor: Actor) -> SafeString:
