@@ -66,12 +66,18 @@ def impact_of(found: WhatIf, what: str) -> Impact:
             }
         rows.append(row)
     summary = (
-        f"On the trades of the last {found.days} business days (since {found.first_day:%Y-%m-%d}), by {what}"
+        f"On the trades of the last {found.days} business days (since {found.first_day:%Y-%m-%d}), and on what the last"
+        f" month earned by the period, by {what}"
         f" {gains} {'partner' if gains == 1 else 'partners'} would have earned more and {losses} less."
     )
     if found.days_again:
         summary += (
             f" It begins in the past: {found.days_again} days are settled again, and only differences are booked."
+        )
+    if found.left_out:
+        summary += (
+            f" What {found.left_out:,} partners earn by the period is too much to value here and is not in it:"
+            " try it as a what-if study first."
         )
     figures: dict[str, Any] = {
         "Business days tried": found.days,

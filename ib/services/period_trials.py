@@ -12,14 +12,14 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from django.db import connection
-from django.db.models import Max, Sum
+from django.db.models import Count, Max, Sum
 
 from backoffice.kernel.errors import MissingRate
 from ib.engine import period_lines
 from ib.models import Partner, PeriodLine, PeriodMark
 from ib.services import periods
 from ib.services.period_terms import PERIOD_BASES
-from ib.services.what_if import Change, Sums, undone
+from ib.services.trying import Change, Sums, undone
 
 MAXIMUM_ROUNDS = 100_000
 _COPIED = (
@@ -35,19 +35,30 @@ _WITHOUT_ROWS = ("ib_periodsettlement", "ib_periodmark")
 
 @dataclass(slots=True)
 class PeriodTrial:
-    """By partner, currency and month what is booked by the period and what would be; whom no rate lets value, and why."""
+    """By partner, currency and month what is booked by the period and what would be; whom no rate lets value, and why.
+
+    `left_out` partners were more than the caller would wait for: nothing was tried.
+    """
 
     booked: Sums = field(default_factory=lambda: defaultdict(Decimal))
     then: Sums = field(default_factory=lambda: defaultdict(Decimal))
     waiting: dict[int, str] = field(default_factory=dict)
+    left_out: int = 0
 
 
 def try_periods(
-    *, entity_id: int, change: Change | None, moment: datetime, from_period: date, to_period: date
+    *,
+    entity_id: int | None,
+    change: Change | None,
+    moment: datetime,
+    from_period: date,
+    to_period: date,
+    at_most: int | None = None,
 ) -> PeriodTrial:
     """Settles the periods of the months as if the change had been valid from the moment on; leaves nothing behind.
 
-    Without a change every partner of the entity who is paid by the period is settled anew: the books, if they are right.
+    Without a change every partner of the entity (of every one for None) who is paid by the period is settled anew: the
+    books, if they are right. *at_most* partners are settled; where more are due, none is.
     """
     trial = PeriodTrial()
     with undone():
@@ -55,18 +66,28 @@ def try_periods(
         newest = PeriodMark.objects.aggregate(newest=Max("id"))["newest"] or 0
         if change is not None:
             change(moment)
+            if not PeriodMark.objects.filter(pk__gt=newest).exists():
+                trial.then = trial.booked.copy()
+                return trial
         _copy_tables()
         if change is None:
             _mark_everybody(entity_id, from_period)
         else:
             _take_marks_since(newest)
+        period_lines.spread_marks(bases=PERIOD_BASES, limit=periods.MARKS_AT_ONCE)
+        due = PeriodMark.objects.filter(is_spread=True).aggregate(due=Count("partner_id", distinct=True))["due"]
+        if at_most is not None and due > at_most:
+            trial.left_out, trial.then = due, trial.booked.copy()
+            return trial
         trial.waiting = _settle()
         trial.then = _sums(entity_id, from_period, to_period)
     return trial
 
 
-def _sums(entity_id: int, from_period: date, to_period: date) -> Sums:
-    lines = PeriodLine.objects.filter(period__gte=from_period, period__lte=to_period, partner__entity=entity_id)
+def _sums(entity_id: int | None, from_period: date, to_period: date) -> Sums:
+    lines = PeriodLine.objects.filter(period__gte=from_period, period__lte=to_period)
+    if entity_id is not None:
+        lines = lines.filter(partner__entity=entity_id)
     rows = lines.order_by().values_list("partner_id", "currency", "period").annotate(sum=Sum("amount"))
     return defaultdict(
         Decimal, {(partner_id, currency, period): amount for partner_id, currency, period, amount in rows}
@@ -102,13 +123,15 @@ def _schema_of(table: str) -> str:
         return str(cursor.fetchone()[0])
 
 
-def _mark_everybody(entity_id: int, from_period: date) -> None:
+def _mark_everybody(entity_id: int | None, from_period: date) -> None:
     booked = PeriodLine.objects.filter(period__gte=from_period).order_by().values("partner_id")
     bound = Partner.objects.filter(agreements__plan__versions__rules__basis__in=PERIOD_BASES)
     partners = Partner.objects.filter(pk__in=booked) | bound
+    if entity_id is not None:
+        partners = partners.filter(entity=entity_id)
     PeriodMark.objects.bulk_create(
         PeriodMark(source="trial", partner_id=partner_id, day=from_period, is_spread=True)
-        for partner_id in partners.filter(entity=entity_id).order_by("pk").values_list("pk", flat=True).distinct()
+        for partner_id in partners.order_by("pk").values_list("pk", flat=True).distinct()
     )
 
 

@@ -33,7 +33,8 @@ from ib.services.period_targets import end_of, last_business_day
 from ib.services.period_trials import PeriodTrial, try_periods
 from ib.services.requests import rules_of, version_terms_of
 from ib.services.settlement import days_to_settle
-from ib.services.what_if import Change, Sums, try_on_days, value_days
+from ib.services.trying import Change, Sums
+from ib.services.what_if import try_on_days, value_days
 
 MAXIMUM_MONTHS = 12
 STUDY = "ib.what_if_study"

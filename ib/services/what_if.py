@@ -5,13 +5,12 @@ set-up as it would be. Everything is tried out in savepoints that are rolled bac
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db import connection, transaction
+from django.db import connection
 
 from backoffice.kernel import clock
 from backoffice.kernel.business_day import business_day_of, day_bounds, previous_business_day
@@ -20,14 +19,18 @@ from ib.engine.card.building import Built, CardFacts, build_card
 from ib.engine.fx import FX_TABLE
 from ib.engine.ordered import month_of
 from ib.engine.target import Scope, parameters_of, target_select
+from ib.rules.periods import period_of, previous_period
 from ib.services import ordered, quarantine
+from ib.services.period_targets import end_of
+from ib.services.period_trials import try_periods
 from ib.services.settlement import MAXIMUM_DAYS, days_to_settle
+from ib.services.trying import Change, Sums, undone
 
 PREVIEW_BUSINESS_DAYS = 20
 """How many of the last business days a set-up is tried on."""
 
-Change = Callable[[datetime], None]
-"""Writes the proposed set-up as valid from the moment."""
+PREVIEW_PARTNERS = 300
+"""How many partners a preview settles by the period while somebody waits; more are for a study."""
 
 _CARD_NOW, _CARD_THEN = "ib_what_if_now", "ib_what_if_then"
 
@@ -76,7 +79,7 @@ class PartnerEffect:
 class WhatIf:
     """A proposed set-up tried on the last business days, and what it books again when it begins in the past.
 
-    Both by partner and month.
+    Both by partner and month. `left_out` partners earn by the period what was too much to value here.
     """
 
     days: int
@@ -84,10 +87,14 @@ class WhatIf:
     effects: list[PartnerEffect] = field(default_factory=list)
     booked_again: list[PartnerEffect] = field(default_factory=list)
     days_again: int = 0
+    left_out: int = 0
 
 
 def compare_set_ups(*, change: Change, valid_from: datetime) -> WhatIf:
-    """Tries the change out: as if it had been valid for the last business days, and from *valid_from* as it is meant."""
+    """Tries the change out: as if it had been valid for the last business days, and from *valid_from* as it is meant.
+
+    What is earned by the period is tried on the last month that is over.
+    """
     days = _last_business_days(PREVIEW_BUSINESS_DAYS)
     begin = day_bounds(days[0])[0]
     past = _days_since(valid_from)
@@ -95,9 +102,30 @@ def compare_set_ups(*, change: Change, valid_from: datetime) -> WhatIf:
         now = _compile(_CARD_NOW).facts
         effects = _effects(change, min(begin, valid_from), days, now)
         again = _effects(change, valid_from, past, now) if past else []
+    current = period_of(clock.today_business_day())
+    over = previous_period(current)
+    left_out, of_month = _by_period(change, min(end_of(previous_period(over)), valid_from), over, over)
+    first = period_of(business_day_of(valid_from))
+    if first <= current and valid_from <= clock.now():
+        _, since = _by_period(change, valid_from, first, current)
+        again += since
     return WhatIf(
-        days=len(days), first_day=days[0], effects=effects, booked_again=_changed(again), days_again=len(past)
+        days=len(days),
+        first_day=days[0],
+        effects=effects + of_month,
+        booked_again=_changed(again),
+        days_again=len(past),
+        left_out=left_out,
     )
+
+
+def _by_period(change: Change, moment: datetime, first: date, last: date) -> tuple[int, list[PartnerEffect]]:
+    """How many were too many to value, and what the months would pay by the period, where that is not what is booked."""
+    trial = try_periods(
+        entity_id=None, change=change, moment=moment, from_period=first, to_period=last, at_most=PREVIEW_PARTNERS
+    )
+    keys = sorted({*trial.booked, *trial.then})
+    return trial.left_out, _changed([PartnerEffect(*key, trial.booked[key], trial.then[key]) for key in keys])
 
 
 def try_on_days(*, change: Change, moment: datetime, days: Sequence[date]) -> list[PartnerEffect]:
@@ -170,9 +198,6 @@ def _sums(days: Sequence[date], now: CardFacts, then: CardFacts | None) -> list[
         found = [PartnerEffect(*row) for row in cursor.fetchall()]
     booking.free_plan()
     return found
-
-
-Sums = dict[tuple[int, str, date], Decimal]
 
 
 def _months(partner_ids: list[int], days: Sequence[date], facts: CardFacts, card: str) -> Sums:
@@ -253,11 +278,3 @@ def _days_since(moment: datetime) -> list[date]:
     today = clock.today_business_day()
     first = max(business_day_of(moment), today - timedelta(days=MAXIMUM_DAYS - 1))
     return days_to_settle(from_day=first, to_day=today) if first <= today else []
-
-
-@contextmanager
-def undone() -> Iterator[None]:
-    """A savepoint that is rolled back, whatever happens in it."""
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from unittest import mock
 
 import pytest
 from django.urls import reverse
 
 from backoffice.core.models import Job
-from backoffice.core.services import jobs
+from backoffice.core.services import changes, jobs
 from backoffice.core.types import Role
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, Denied, InvalidInput, NotFound
 from ib.models import CommissionLine, CpaClaim, PartnerEdge, PeriodLine, PeriodMark, PlanRule, WhatIfStudy
 from ib.rules.periods import next_period, period_of
-from ib.services import ordered, plans, studies, tree
+from ib.services import ordered, plans, requests, studies, tree, what_if
 from ib.services.settlement import settle_range
 from ib.types import RuleTerms, VersionTerms
 from tests.factories import ib as factory
@@ -174,6 +175,26 @@ def test_what_a_study_says_of_a_place_is_what_the_move_books(partners):
     # And once it has happened the same question has no difference
     again = computed(studies.study_again(study_id=study.pk, actor=SYSTEM))
     assert [row.difference for row in again.rows.all() if row.difference] == []
+
+
+def test_the_preview_of_a_change_in_the_past_knows_what_is_earned_by_the_period(partners):
+    other = partners.house.partner(None)
+    maker = make_person(Role.PARTNER_MANAGER, entities=[partners.head.entity])
+    question = {"partner_id": partners.below.pk, "parent_id": other.pk}
+    study = computed(studies.study_place(**question, months=MONTHS, actor=SYSTEM))
+    before = counts()
+    change = requests.request_move(
+        **question, valid_from=datetime(2026, 2, 28, tzinfo=UTC), actor=maker, reason="bought the team"
+    )
+    assert counts() == before
+    [row] = [row for row in change.impact_rows if row["Partner"] == str(partners.head)]
+    lost = sum(row.difference for row in study.rows.filter(partner=partners.head))
+    by_period = sum(row.then_by_period - row.booked_by_period for row in study.rows.filter(partner=partners.head))
+    assert (D(row["Booked again"]), by_period) == (lost, D(-60))
+    # Too many at once are not valued while somebody waits: it says so
+    with mock.patch.object(what_if, "PREVIEW_PARTNERS", 0):
+        change = changes.refresh_change(change_id=change.pk, actor=maker)
+    assert "earn by the period is too much to value here" in change.impact_summary
 
 
 def test_what_cannot_be_tried_is_refused_with_its_reason(partners):
