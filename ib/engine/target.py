@@ -283,8 +283,9 @@ def difference_select(scope: Scope, facts: CardFacts) -> str:
         trades = trades_on_the_card(scope, facts, measures, stage=STAGE_TWO)
         owned = f"""
     owned AS MATERIALIZED (SELECT card.beneficiary_id AS partner_id, trade.id AS trade_id, card.part {trades}),"""
-        condition = f"""({scope.booked}) AND NOT EXISTS (SELECT 1 FROM owned
-            WHERE owned.partner_id = l.partner_id AND owned.trade_id = l.trade_id AND owned.part = l.part)"""
+        # NOT IN is looked up in a hash; an anti join would be a nested one, for the planner expects a single row of these.
+        condition = f"""({scope.booked}) AND (l.partner_id, l.trade_id, l.part) NOT IN (
+            SELECT owned.partner_id, owned.trade_id, owned.part FROM owned)"""
     return compared(f"{FX_TABLE},{owned}", f"SELECT * FROM ({target_select(scope, facts)}) AS valued", condition)
 
 
