@@ -40,7 +40,7 @@ demo-reset: setup
 
 test: setup-tests
 	@$(MAKE) --no-print-directory check
-	@$(DEVSTACK) exec --no-migrate -- scripts/run_tests.sh $(BIN)/python $(PYTEST_ARGS)
+	@$(DEVSTACK) exec --no-migrate --not-durable -- scripts/run_tests.sh $(BIN)/python $(PYTEST_ARGS)
 
 # Types take as long as everything else: two halves, side by side.
 check: setup

@@ -27,6 +27,11 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     execute = actions.add_parser("exec", help="run COMMAND with servers; usage: exec [--data DIR] -- COMMAND …")
     execute.add_argument("--data", type=Path, default=None, help="keep the data here (default: a temporary folder)")
     execute.add_argument("--no-migrate", action="store_true", help="leave the database as it is")
+    execute.add_argument(
+        "--not-durable",
+        action="store_true",
+        help="quicker: nothing waits for the disk; only where the data is thrown away",
+    )
     up = actions.add_parser("up", help="run the whole demo: servers, seed, web, worker, beat, market")
     up.add_argument("--port", type=int, default=DEFAULT_PORT)
     logins = actions.add_parser("logins", help="show the demo's logins with their current one-time codes")
@@ -47,6 +52,8 @@ def main(arguments: Sequence[str], *, prog: str = "devstack") -> int:
     options = parser.parse_args(own)
     if options.action == "exec" and not command:
         parser.error("exec needs a command after --")
+    if options.action == "exec" and options.not_durable and options.data is not None:
+        parser.error("--not-durable is for data that is thrown away: leave out --data")
     if options.action != "exec" and command:
         parser.error(f"{options.action} takes nothing after --")
     try:
@@ -59,7 +66,12 @@ def main(arguments: Sequence[str], *, prog: str = "devstack") -> int:
 def _act(options: argparse.Namespace, command: list[str]) -> int:
     match options.action:
         case "exec":
-            return run_command(command, data=options.data, migrate_first=not options.no_migrate)
+            return run_command(
+                command,
+                data=options.data,
+                migrate_first=not options.no_migrate,
+                is_durable=not options.not_durable,
+            )
         case "up":
             return run_demo(data=options.data, port=options.port)
         case "reset":

@@ -46,7 +46,7 @@ def command_environment(addresses: Addresses, data: Path | None) -> dict[str, st
     return environment
 
 
-def run_command(command: Sequence[str], *, data: Path | None, migrate_first: bool) -> int:
+def run_command(command: Sequence[str], *, data: Path | None, migrate_first: bool, is_durable: bool = True) -> int:
     """Runs *command* with servers on *data* (None: a temporary folder, or those the environment names).
 
     Returns the command's exit status; 127 or 126 when it cannot be started; 128+n when signal n ended the work before it.
@@ -54,7 +54,7 @@ def run_command(command: Sequence[str], *, data: Path | None, migrate_first: boo
     """
     with Supervisor() as supervisor:
         try:
-            with _addresses(data, supervisor) as (addresses, folder):
+            with _addresses(data, supervisor, is_durable) as (addresses, folder):
                 environment = command_environment(addresses, folder)
                 if migrate_first:
                     migrate(supervisor, environment)
@@ -64,13 +64,13 @@ def run_command(command: Sequence[str], *, data: Path | None, migrate_first: boo
 
 
 @contextmanager
-def _addresses(data: Path | None, supervisor: Supervisor) -> Iterator[tuple[Addresses, Path | None]]:
+def _addresses(data: Path | None, supervisor: Supervisor, is_durable: bool) -> Iterator[tuple[Addresses, Path | None]]:
     given = addresses_from_environment()
     if given is not None:
         yield given, None
         return
     folder = temporary_data_folder() if data is None else create_data_folder(data)
-    with serving(folder, supervisor, throw_away=data is None) as addresses:
+    with serving(folder, supervisor, throw_away=data is None, is_durable=is_durable) as addresses:
         yield addresses, folder
 
 

@@ -41,6 +41,9 @@ SERVER_SETTINGS = {
     "log_line_prefix": "%m [%p] %a ",
 }
 
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""For data that is thrown away: nothing waits for the disk."""
+
 
 def database_url(sockets: Path, database: str = DATABASE) -> str:
     """The address of *database* on the unix socket in *sockets*."""
@@ -125,11 +128,16 @@ def _initdb_hint(output: str) -> str:
     return ""
 
 
-def start(layout: Layout) -> Child:
-    """Starts the server in the foreground on the unix socket only. `wait_until_ready` says when it serves."""
+def start(layout: Layout, *, is_durable: bool = True) -> Child:
+    """Starts the server in the foreground on the unix socket only. `wait_until_ready` says when it serves.
+
+    *is_durable*: what is committed outlives a power cut. Without it, it outlives the server's own death only.
+    """
     _remove_stale_pid_file(layout)
     settings = dict(SERVER_SETTINGS)
     settings["shared_buffers"] = os.environ.get(SHARED_BUFFERS_VARIABLE, settings["shared_buffers"])
+    if not is_durable:
+        settings |= NOT_DURABLE
     settings["unix_socket_directories"] = str(layout.sockets)
     argv = [str(layout.binaries.postgres), "-D", str(cluster_folder(layout))]
     for name, value in settings.items():

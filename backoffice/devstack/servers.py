@@ -95,7 +95,7 @@ class EmbeddedServers:
         self._layout: Layout | None = None
         self._state: dict[str, Any] = {}
 
-    def start(self, supervisor: Supervisor) -> Addresses:
+    def start(self, supervisor: Supervisor, *, is_durable: bool = True) -> Addresses:
         """Starts both servers and returns when both answer."""
         self._wait_for_leftovers()
         with Step(f"starting PostgreSQL and Valkey on {self.data}"):
@@ -112,7 +112,7 @@ class EmbeddedServers:
             write_state(self.data, self._state)
             broker = self.note(supervisor.add(valkey.start(layout)))
             postgres.create_cluster(layout)
-            database = self.note(supervisor.add(postgres.start(layout)))
+            database = self.note(supervisor.add(postgres.start(layout, is_durable=is_durable)))
             valkey.wait_until_ready(broker, layout)
             postgres.wait_until_ready(database, layout)
             supervisor.raise_if_ended()
@@ -208,7 +208,7 @@ def take_folder(data: Path) -> EmbeddedServers:
 
 
 @contextmanager
-def serving(data: Path, supervisor: Supervisor, *, throw_away: bool) -> Iterator[Addresses]:
+def serving(data: Path, supervisor: Supervisor, *, throw_away: bool, is_durable: bool = True) -> Iterator[Addresses]:
     """The servers on *data*, for as long as the block runs: joined when they run, else started and stopped again.
 
     With *throw_away* the folder is removed at the end.
@@ -222,7 +222,7 @@ def serving(data: Path, supervisor: Supervisor, *, throw_away: bool) -> Iterator
             joined.close()
         return
     try:
-        yield taken.start(supervisor)
+        yield taken.start(supervisor, is_durable=is_durable)
         if supervisor.asked_to_end is None:
             taken.wait_for_joined(supervisor)
     finally:

@@ -109,6 +109,14 @@ def test_servers_are_durable_private_and_set_as_written(devstack: Devstack) -> N
     }
 
 
+def test_only_what_is_thrown_away_need_not_outlive_a_power_cut(devstack: Devstack, data_folder: Path) -> None:
+    quick = devstack.run("exec", "--no-migrate", "--not-durable", "--", *sql("SHOW fsync", "SHOW synchronous_commit"))
+    kept = devstack.run("exec", "--data", str(data_folder), "--not-durable", "--", "true")
+
+    assert quick.stdout == "off\noff\n"
+    assert kept.returncode != 0 and "thrown away" in kept.stderr
+
+
 def test_sockets_and_data_are_closed_to_other_users(devstack: Devstack, data_folder: Path) -> None:
     look = 'ls -d $(dirname $(python -c \'import os;print(os.environ["REDIS_URL"][7:].split("?")[0])\'))'
     done = devstack.run("exec", "--data", str(data_folder), "--no-migrate", "--", "sh", "-c", f"stat -c %a $({look})")
