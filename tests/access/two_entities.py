@@ -348,6 +348,7 @@ FITTING: dict[str, dict[str, Any]] = {
     "ib.PartnerLink": {"code": lambda code: f"{code}-link", "landing_path": "/"},
     "ib.ClientClaim": {"state": "standing", "claimed_by_type": "partner", "evidence": {}},
     "ib.StatementPaper": {"kind": "invoice", "digest": ""},
+    "ib.WhatIfStudy": {"from_period": date(2026, 3, 1), "to_period": date(2026, 3, 1)},
     "ib.CommissionStatement": {"earned": Decimal(70), "total": Decimal(70), "from_day": MONDAY, "to_day": MONDAY},
     "platform_ops.GroupSymbolOverride": {"spread_points": 12},
     "platform_ops.OrderExecution": {"hour": 12, "volume_lots": Decimal(1), "filled_lots": Decimal(1)},

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as Xml
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import pytest
 import time_machine
 from django.db import IntegrityError, transaction
+from django.db.backends.postgresql.psycopg_any import DateRange
 from django.test import Client as Browser
 from django.urls import reverse
+from pypdf import PdfReader
 
 from backoffice.core.books import verify_books
 from backoffice.core.models import EntityBankAccount, WorkItem
@@ -23,9 +26,9 @@ from backoffice.core.types import Role
 from backoffice.kernel import clock
 from backoffice.kernel.errors import Conflict, Denied, IdempotencyMismatch, IllegalTransition, InvalidInput, NotFound
 from funding.ledger.models import Hold, JournalEntry, LedgerAccount
-from ib import tax_papers
-from ib.models import CommissionStatement, Partner, PaymentFile, Payout, PayoutMethod, StatementPaper
+from ib.models import CommissionStatement, Partner, PartnerTaxData, PaymentFile, Payout, PayoutMethod, StatementPaper
 from ib.payout_rules import NAMESPACE, bank_amount, bank_text
+from ib.services import terms
 from ib.services.partners import link_partner_login, set_partner_status
 from ib.services.payment_files import (
     export_payments,
@@ -392,9 +395,11 @@ def test_a_suspended_partner_is_in_no_file(world: PaidWorld) -> None:
     assert world.left() == (Decimal(70), Decimal(0))
 
 
-def test_papers_are_numbered_kept_and_taken_back(world: PaidWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile = tax_papers.TaxProfile(True, "1 Harbour Road\nLimassol", "CY10000000X", Decimal(19), "")
-    monkeypatch.setattr(tax_papers, "_sources", [lambda partner_id, on: profile])
+def test_papers_are_numbered_kept_and_taken_back(world: PaidWorld) -> None:
+    since = world.statement.from_day
+    entry = terms.TaxEntry("Alpha Media Ltd", "1 Harbour Road\nLimassol", "CY", since, "CY10000000X", since)
+    tax_data = terms.enter_tax_data(partner_id=world.partner.pk, entry=entry, actor=SYSTEM)
+    terms.confirm_tax_data(tax_data_id=tax_data.pk, vat_percent=Decimal(19), reason="VIES", actor=world.two)
     world.use_bank()
     payout = world.pay()
     made = world.export()
@@ -407,6 +412,19 @@ def test_papers_are_numbered_kept_and_taken_back(world: PaidWorld, monkeypatch: 
     assert (invoice.body["net"], invoice.body["tax"], invoice.body["total"]) == ("58.82", "11.18", "70.00")
     paper, data = read_paper(paper_id=invoice.pk, actor=world.one)
     assert data.startswith(b"%PDF") and paper.digest
+    # and it prints what was confirmed
+    printed = " ".join(" ".join(page.extract_text() for page in PdfReader(BytesIO(data)).pages).split())
+    for text in (
+        invoice.reference,
+        "Alpha Media Ltd",
+        "1 Harbour Road",
+        "CY10000000X",
+        "19",
+        "58.82",
+        "11.18",
+        "70.00",
+    ):
+        assert text in printed
     # when the payment comes back, a credit note takes it back, once
     return_payment(payout_id=payout.pk, reason="Account closed", actor=world.two)
     assert (issue_papers(), issue_papers()) == (1, 0)
@@ -419,7 +437,7 @@ def test_papers_are_numbered_kept_and_taken_back(world: PaidWorld, monkeypatch: 
     with pytest.raises(Exception, match="stays as it is"), transaction.atomic():
         StatementPaper.objects.filter(pk=invoice.pk).update(body={})
     # without tax data the next paper is a commission statement
-    monkeypatch.setattr(tax_papers, "_sources", [])
+    PartnerTaxData.objects.filter(pk=tax_data.pk).update(validity=DateRange(date(2020, 1, 1), date(2020, 1, 2)))
     PayoutMethod.objects.all().update(state="refused")
     world.pay("again")
     assert issue_papers() == 1
