@@ -1,5 +1,5 @@
 // Waits for a study: asks how far it is, and shows the page anew when it is over.
-(function () {
+document.addEventListener("DOMContentLoaded", function () {
   "use strict";
 
   const place = document.querySelector("[data-study]");
@@ -32,4 +32,4 @@
   }
 
   setTimeout(refresh, pause);
-})();
+});
